@@ -1,0 +1,1 @@
+"""Engines: the programs that build, behind one interface (``base.Engine``)."""
