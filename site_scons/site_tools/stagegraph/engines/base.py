@@ -9,9 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import IO, Protocol
 
 from ..model import BuildRequest, ImageConfig, StoredImage
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Where an engine keeps its store; an empty string leaves it to the engine's own configuration.
+
+    root: directory of the images; runroot: directory of the state that a reboot clears; driver: storage driver
+    """
+
+    root: str = ""
+    runroot: str = ""
+    driver: str = ""
 
 
 class Engine(Protocol):
@@ -51,8 +64,11 @@ class Engine(Protocol):
     def load(self, layout: str) -> str:
         """Bring the single image of an OCI layout directory into the store; returns its id."""
 
-    def pull(self, reference: str) -> str:
-        """Fetch ``name@sha256:…`` from its registry into the store; returns its id."""
+    def pull(self, reference: str, platform: str) -> str:
+        """Fetch ``name@sha256:…`` from its registry into the store; returns its id.
+
+        ``platform`` chooses from an index, e.g. ``linux/arm64``.
+        """
 
     def rootfs(self, image_id: str, run: str) -> AbstractContextManager[IO[bytes]]:
         """The image's root file system as one tar stream; whatever it needs meanwhile bears the run's name."""

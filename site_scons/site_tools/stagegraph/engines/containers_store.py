@@ -1,0 +1,369 @@
+"""What buildah and podman have in common: the store of containers/storage and buildah's builder.
+
+Both speak the same store format and the same build flags, so a store can be shared between them and only the few
+commands that differ stand in ``buildah`` and ``podman``. The builder's own layer cache is never used: it returns old
+layers when a bind-mounted file, a build argument, a platform or a timestamp changed.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import IO, Any
+
+from .. import process
+from ..errors import UserError
+from ..model import BuildRequest, ImageConfig, StoredImage
+from .base import EngineOptions
+
+#: First line of a step in the builder's output: ``[2/3] STEP 1/4: FROM …``. The number in front tells which step of the
+#: Dockerfile is built, out of how many; with one step alone it is left out.
+_STEP = re.compile(rb"^\[(\d+)/(\d+)\] STEP 1/\d+: FROM (.*)")
+
+_UNKNOWN = re.compile(r"image not known|no such (image|object)|does not resolve to an image", re.IGNORECASE)
+
+_TAIL_LINES = 20
+
+#: Proxies are for fetching images only; a build must not see them (they reach a step as transport settings).
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+
+class ContainersStoreEngine:
+    """An ``Engine`` over containers/storage; ``program`` is what is run."""
+
+    name = ""
+    #: The oldest version that keeps the contract, and the package that brings it.
+    minimum = ""
+    package = ""
+    pull_never: tuple[str, ...] = ()
+    build_word = ""
+
+    def __init__(self, options: EngineOptions | None = None) -> None:
+        self.options = options or EngineOptions()
+        self._listed: list[StoredImage] | None = None
+        self._version = ""
+        self._graph_root = self.options.root
+
+    # --- what differs
+
+    def _list(self) -> list[StoredImage]:
+        raise NotImplementedError
+
+    def _config(self, image_id: str) -> dict[str, object]:
+        """The image's OCI config with its ``size`` in bytes; raises what the engine's failure gives."""
+        raise NotImplementedError
+
+    def untag(self, names: Sequence[str]) -> None:
+        """See ``base.Engine``."""
+        raise NotImplementedError
+
+    def _rmi(self) -> list[str]:
+        """The words that remove images and none of their parents."""
+        raise NotImplementedError
+
+    def _find_graph_root(self) -> str:
+        raise NotImplementedError
+
+    def _create(self, image_id: str, name: str) -> str:
+        """Make a container that is never run; returns its id."""
+        raise NotImplementedError
+
+    def _mount(self, container: str) -> list[str]:
+        """The command that mounts a container and prints where."""
+        raise NotImplementedError
+
+    def _remove_container(self, container: str) -> None:
+        raise NotImplementedError
+
+    def _containers(self) -> Mapping[str, str]:
+        """All containers of the store: id → name."""
+        raise NotImplementedError
+
+    # --- questions
+
+    def command(self, *words: str) -> list[str]:
+        """The program with the options of its store, then ``words``."""
+        argv = [self.name]
+        for flag, value in (
+            ("--root", self.options.root),
+            ("--runroot", self.options.runroot),
+            ("--storage-driver", self.options.driver),
+        ):
+            if value:
+                argv += [flag, value]
+        return [*argv, *words]
+
+    def ask(self, *words: str, env: Mapping[str, str] | None = None) -> str:
+        """What a command of the engine prints; its failure is a ``UserError`` code engine-failed."""
+        try:
+            return process.capture(self.command(*words), env=env)
+        except process.CommandError as error:
+            raise self._explained(error) from error
+
+    def _explained(self, error: process.CommandError) -> UserError:
+        if error.code == "command-missing":
+            return UserError(
+                "engine-missing",
+                f"the engine '{self.name}' is not installed",
+                hint=f"install the package {self.package}, or run ./sconsw setup",
+            )
+        return UserError("engine-failed", error.message, hint=error.hint)
+
+    def version(self) -> str:
+        """See ``base.Engine``."""
+        if not self._version:
+            words = self.ask("--version").split()
+            self._version = next((word for word in words if word[:1].isdigit()), "")
+        return self._version
+
+    def images(self) -> list[StoredImage]:
+        """See ``base.Engine``."""
+        if self._listed is not None:
+            listed, self._listed = self._listed, None
+            return listed
+        return self._list()
+
+    def prove(self) -> None:
+        """Make sure that the engine works, by listing its images.
+
+        The next ``images`` returns this list without a process, unless the store was changed through us meanwhile.
+        """
+        self._listed = self._list()
+
+    def inspect(self, image_id: str) -> ImageConfig:
+        """See ``base.Engine``."""
+        return self._inspect(image_id)[0]
+
+    def _inspect(self, image_id: str) -> tuple[ImageConfig, int]:
+        """The image's config and its creation time in seconds."""
+        try:
+            said: Any = self._config(image_id)
+            config = ImageConfig(
+                id=image_id,
+                os=said["os"],
+                architecture=said["architecture"],
+                variant=said.get("variant") or "",
+                diff_ids=tuple(said["rootfs"]["diff_ids"] or ()),
+                config=said.get("config") or {},
+                size=said["size"],
+            )
+            return config, _seconds(said.get("created") or "")
+        except UserError as error:
+            raise self._unknown(image_id, error) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                "engine-failed",
+                f"{self.name} described the image '{image_id}' in a way not understood: {error!r}",
+            ) from error
+
+    def store(self) -> str:
+        """See ``base.Engine``."""
+        if not self._graph_root:
+            self._graph_root = self._find_graph_root()
+        return os.path.join(self._graph_root, "stagegraph")
+
+    def _unknown(self, image_id: str, error: UserError) -> UserError:
+        """``error`` as image-unknown when it says so."""
+        if _UNKNOWN.search(error.message):
+            return UserError(
+                "image-unknown",
+                f"the store of {self.name} has no image '{image_id}'",
+                hint="it was removed; run the build again to make it anew",
+            )
+        return error
+
+    # --- building
+
+    def build_argv(self, request: BuildRequest) -> list[str]:
+        """See ``base.Engine``."""
+        argv = self.command(self.build_word)
+        argv += ["--isolation", "chroot", "--network", "host", *self.pull_never]
+        argv += ["--no-cache", "--layers=false", "--force-rm", "--format", "oci"]
+        argv += ["--timestamp", str(request.timestamp), "--identity-label=false", "--http-proxy=false"]
+        if request.secret:
+            argv += ["--secret", f"id=transport,src={request.secret}"]
+        for key, value in sorted(request.labels.items()):
+            argv += ["--label", f"{key}={value}"]
+        argv += ["--platform", request.platform, "--target", request.target]
+        for name, image_id in sorted(request.contexts.items()):
+            argv += ["--build-context", f"{name}=docker-image://{image_id}"]
+        for key, value in sorted(request.build_args.items()):
+            argv += ["--build-arg", f"{key}={value}"]
+        return [*argv, "--iidfile", request.iidfile, "-f", request.dockerfile, "."]
+
+    def build(self, request: BuildRequest, log: IO[bytes]) -> str:
+        """See ``base.Engine``.
+
+        Raises ``UserError`` engine-failed with the end of the output, and engine-inline-step when the builder took a
+        step of the Dockerfile other than the target: its image was not handed over, so a stale copy could go in.
+        """
+        self._listed = None
+        if os.path.lexists(request.iidfile):
+            os.unlink(request.iidfile)
+        argv = self.build_argv(request)
+        tail: list[bytes] = []
+        inline: list[str] = []
+
+        def look(head: bytes) -> None:
+            tail.append(head)
+            del tail[:-_TAIL_LINES]
+            step = _STEP.match(head)
+            if step and step.group(1) != step.group(2):
+                inline.append(step.group(3).decode("utf-8", "replace"))
+
+        try:
+            status = process.run(argv, log, cwd=request.context, line=look)
+        except process.CommandError as error:
+            raise self._explained(error) from error
+        if status != 0:
+            text = b"\n".join(tail).decode("utf-8", "replace")
+            raise self._explained(process.failed(argv, status, text))
+        if inline:
+            raise UserError(
+                "engine-inline-step",
+                f"{self.name} built the step 'FROM {inline[0]}' inside the build of '{request.target}'",
+                hint="this is a fault of the graph: every step that a step uses must be handed over as an image",
+                file=request.dockerfile,
+            )
+        return self._read_id(request.iidfile)
+
+    def _read_id(self, path: str) -> str:
+        try:
+            with open(path, encoding="ascii") as stream:
+                text = stream.read().strip()
+        except (OSError, UnicodeDecodeError):
+            text = ""
+        if not re.fullmatch(r"sha256:[0-9a-f]{64}", text):
+            raise UserError("engine-failed", f"{self.name} ended well but wrote no image id into '{path}'")
+        return text
+
+    # --- names and images
+
+    def tag(self, image_id: str, names: Sequence[str]) -> None:
+        """See ``base.Engine``."""
+        self._listed = None
+        if not names:
+            return
+        try:
+            self.ask("tag", image_id, *names)
+        except UserError as error:
+            raise self._unknown(image_id, error) from error
+
+    def remove(self, image_ids: Sequence[str]) -> None:
+        """See ``base.Engine``.
+
+        Without force, which would also remove the containers of builds that stand on an image. An image with several
+        names goes by its names, the last of which takes the image away.
+        """
+        self._listed = None
+        known = {image.id: image.names for image in self._list()}
+        words: list[str] = []
+        for image_id in image_ids:
+            if image_id in known:
+                words += known[image_id] or [image_id]
+        if words:
+            self.ask(*self._rmi(), *words)
+
+    def load(self, layout: str) -> str:
+        """See ``base.Engine``."""
+        return self._pulled(self.ask("pull", "--quiet", f"oci:{os.path.abspath(layout)}"))
+
+    def pull(self, reference: str, platform: str) -> str:
+        """See ``base.Engine``."""
+        proxies = {name: os.environ[name] for name in _PROXIES if name in os.environ}
+        return self._pulled(self.ask("pull", "--quiet", "--platform", platform, reference, env=proxies))
+
+    def _pulled(self, output: str) -> str:
+        self._listed = None
+        match = re.search(r"(?:sha256:)?([0-9a-f]{64})\s*$", output)
+        if not match:
+            raise UserError(
+                "engine-failed", f"{self.name} printed no image id after a pull: {output.strip()!r}"
+            )
+        return f"sha256:{match.group(1)}"
+
+    # --- the file system of an image
+
+    @contextmanager
+    def rootfs(self, image_id: str, run: str) -> Iterator[IO[bytes]]:
+        """See ``base.Engine``.
+
+        The image is seen through a container that is never run, mounted in the mount namespace of the exporting
+        process alone: whatever kills it, no mount is left, and the container's name tells the run it belonged to.
+        """
+        name = f"stagegraph-{run}-{os.urandom(4).hex()}"
+        created = self._inspect(image_id)[1]
+        try:
+            container = self._create(image_id, name)
+        except UserError as error:
+            raise self._unknown(image_id, error) from error
+        try:
+            helper = os.path.join(os.path.dirname(os.path.abspath(__file__)), "mounted.py")
+            argv = [sys.executable, "-I", helper, str(created)]
+            argv += [*self._mount(container), "::", *TAR]
+            try:
+                with process.stream(argv) as pipe:
+                    yield pipe
+            except process.CommandError as error:
+                raise self._explained(error) from error
+        finally:
+            self._remove_container(container)
+
+    # --- after a kill
+
+    def sweep(self, dead_runs: Mapping[str, str]) -> list[str]:
+        """See ``base.Engine``.
+
+        A build's container bears no name of ours, but it records the secret it was given; the path of that secret lies
+        in its run's directory. The record is read from the store, where both programs keep it alike: podman has no
+        question that shows it.
+        """
+        if not dead_runs:
+            return []
+        doomed: list[str] = []
+        for container, name in self._containers().items():
+            if any(name.startswith(f"stagegraph-{run}-") for run in dead_runs):
+                doomed.append(container)
+        self.store()
+        for path in glob.glob(
+            os.path.join(glob.escape(self._graph_root), "*-containers/*/userdata/buildah.json")
+        ):
+            container = path.split(os.sep)[-3]
+            if container not in doomed and _secret_below(path, dead_runs.values()):
+                doomed.append(container)
+        for container in doomed:
+            self._remove_container(container)
+        return [f"container {container[:12]} of a killed run" for container in doomed]
+
+
+#: Lossless and a function of the content: no access or change times, no process id in the extended headers.
+TAR = (
+    "tar", "--create", "--file=-", "--directory={}", "--format=posix",
+    "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime",
+    "--sort=name", "--numeric-owner", "--sparse", "--acls", "--xattrs", "--xattrs-exclude=security.selinux",
+    "--xattrs-exclude=trusted.overlay.*", "--xattrs-exclude=user.overlay.*", ".",
+)  # fmt: skip
+
+
+def _secret_below(record: str, directories: Iterable[str]) -> bool:
+    """Whether the build container that wrote ``record`` was given a secret out of one of these directories."""
+    try:
+        with open(record, encoding="utf-8") as stream:
+            secrets = json.load(stream)["CommonBuildOpts"]["Secrets"] or []
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    sources = [word[4:] for secret in secrets for word in secret.split(",") if word.startswith("src=")]
+    return any(
+        source.startswith(os.path.join(directory, "")) for source in sources for directory in directories
+    )
+
+
+def _seconds(created: str) -> int:
+    from datetime import datetime
+
+    return int(datetime.fromisoformat(created).timestamp()) if created else 0

@@ -1,0 +1,244 @@
+"""What must not outlive a run, and the locks between runs.
+
+A run directory holds the transport settings (a secret) and scratch files. It lies in memory (XDG_RUNTIME_DIR or
+/dev/shm), and its lock is held by the run: a directory whose lock nobody holds belongs to a run that was killed, and the next
+run removes it. Nothing here is touched by a dry run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+
+from .errors import UserError
+
+
+class Run:
+    """The directory of this run.
+
+    id:      its name, ``20261123T035800Z-1a2b``
+    path:    the directory, mode 0700, in memory where the system has such a place
+    scratch: a directory on disk for large temporary files (the TMPDIR of engines), mode 0700
+    """
+
+    def __init__(self, run_id: str, path: str, scratch: str, lock: int) -> None:
+        self.id = run_id
+        self.path = path
+        self.scratch = scratch
+        self._lock = lock
+
+    def secret(self, name: str, text: str) -> str:
+        """Write ``text`` into a file that only we can read, mode 0600; returns its path."""
+        path = os.path.join(self.path, name)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        return path
+
+    def close(self) -> None:
+        """Remove all that belongs to the run; a second call does nothing."""
+        if self._lock >= 0:
+            _remove_tree(self.path)
+            _remove_tree(self.scratch)
+            os.close(self._lock)
+            self._lock = -1
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def new_id() -> str:
+    """A run id: the time in UTC, then four random hex digits."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + os.urandom(2).hex()
+
+
+def open_run() -> Run:
+    """Make the directory of this run and hold its lock; the caller closes it."""
+    base, scratch_base = _base(), _scratch_base()
+    with _guard(base):
+        run_id = new_id()
+        while os.path.lexists(os.path.join(base, run_id)):
+            run_id = new_id()
+        path, scratch = os.path.join(base, run_id), os.path.join(scratch_base, run_id)
+        os.mkdir(path, 0o700)
+        os.mkdir(scratch, 0o700)
+        lock = os.open(os.path.join(path, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return Run(run_id, path, scratch, lock)
+
+
+def dead_runs() -> dict[str, str]:
+    """The runs that were killed: run id → its directory, for ``Engine.sweep`` and then ``remove_dead``."""
+    base = _base()
+    with _guard(base):
+        return {name: os.path.join(base, name) for name in _names(base) if _is_dead(os.path.join(base, name))}
+
+
+def remove_dead(dead: Iterable[str]) -> None:
+    """Remove the directories of these dead runs (ids from ``dead_runs``), and scratch directories that no run has."""
+    base, scratch_base = _base(), _scratch_base()
+    with _guard(base):
+        for name in dead:
+            path = os.path.join(base, name)
+            if _is_dead(path):
+                _remove_tree(path)
+        for name in _names(scratch_base):
+            if not os.path.lexists(os.path.join(base, name)):
+                _remove_tree(os.path.join(scratch_base, name))
+
+
+class TreeLock:
+    """The lock of an output directory: one run builds into it at a time."""
+
+    def __init__(self, out: str) -> None:
+        self.path = os.path.join(out, ".lock")
+        self._descriptor = -1
+
+    def acquire(self) -> None:
+        """Take the lock; ``UserError`` code tree-locked, with the process that holds it, when it is taken."""
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(descriptor)
+            raise UserError(
+                "tree-locked",
+                f"another run (process {holder}) builds into '{os.path.dirname(self.path)}'",
+                hint="wait for its end, or stop it",
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Give the lock back; the file stays, or a waiting run could hold a lock on a file that is gone."""
+        if self._descriptor >= 0:
+            os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> TreeLock:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+class StoreLock:
+    """The lock of an engine's store: builds share it, the removal of images needs it alone."""
+
+    def __init__(self, store: str) -> None:
+        self.path = os.path.join(store, "lock")
+        self._descriptor = -1
+
+    def acquire(self, *, alone: bool) -> None:
+        """Take the lock without waiting; ``UserError`` code store-locked when the other kind of run holds it."""
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            other = "a build uses" if alone else "scons gc cleans"
+            raise UserError(
+                "store-locked",
+                f"{other} the image store '{os.path.dirname(self.path)}'",
+                hint="wait for its end and try again",
+            ) from None
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    @contextlib.contextmanager
+    def held(self, *, alone: bool) -> Iterator[None]:
+        """The lock for the length of a block."""
+        self.acquire(alone=alone)
+        try:
+            yield
+        finally:
+            self.release()
+
+
+def _base() -> str:
+    """The directory of all runs of this user."""
+    return _private(os.environ.get("XDG_RUNTIME_DIR", ""), "/dev/shm", os.environ.get("TMPDIR", ""), "/tmp")
+
+
+def _scratch_base() -> str:
+    return _private(os.environ.get("TMPDIR", ""), "/var/tmp", "/tmp")
+
+
+def _private(*candidates: str) -> str:
+    """``stagegraph-<uid>`` below the first candidate that we can write to; ours alone, mode 0700."""
+    place = next(
+        (path for path in candidates if path and os.path.isdir(path) and os.access(path, os.W_OK)), ""
+    )
+    if not place:
+        raise UserError("run-directory", "there is no directory for temporary files", hint="set TMPDIR")
+    path = os.path.join(place, f"stagegraph-{os.getuid()}")
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    # Others can write in /dev/shm and /tmp: a link or a directory of theirs would hand them our secrets.
+    state = os.lstat(path)
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & 0o077:
+        raise UserError(
+            "run-directory",
+            f"'{path}' is not a directory that only we can read",
+            hint="remove it, or set TMPDIR",
+        )
+    return path
+
+
+@contextlib.contextmanager
+def _guard(base: str) -> Iterator[None]:
+    """Keeps a run that is just being made from looking dead to another."""
+    descriptor = os.open(os.path.join(base, ".guard"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _names(base: str) -> list[str]:
+    return sorted(name for name in os.listdir(base) if not name.startswith("."))
+
+
+def _is_dead(path: str) -> bool:
+    try:
+        descriptor = os.open(os.path.join(path, "lock"), os.O_RDWR)
+    except FileNotFoundError:
+        return os.path.isdir(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _remove_tree(path: str) -> None:
+    """Remove a directory that may be gone already; anything else that hinders is an error."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path)
