@@ -34,7 +34,9 @@ PACKAGES = (
     Package("uidmap", ("newuidmap",), "user namespaces without root"),
     Package("fuse-overlayfs", ("fuse-overlayfs",), "container storage without root"),
     Package("mmdebstrap", ("mmdebstrap",), "makes the root file systems"),
-    Package("debian-archive-keyring", ("/usr/share/keyrings/debian-archive-keyring.gpg",), "their signatures"),
+    Package(
+        "debian-archive-keyring", ("/usr/share/keyrings/debian-archive-keyring.gpg",), "their signatures"
+    ),
     Package("gpgv", ("gpgv",), "checks the signatures"),
     Package("arch-test", ("arch-test",), "tries whether foreign programs run"),
     Package("qemu-user-static", ("qemu-aarch64-static", "qemu-aarch64"), "runs foreign programs"),
@@ -46,6 +48,7 @@ PACKAGES = (
 EMULATED = {"arm64": "aarch64", "riscv64": "riscv64"}
 
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
+HOST_HINT = "is this a container without the right to change binfmt_misc? then run setup on its host"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -78,7 +81,12 @@ def is_there(package: Package) -> bool:
 def apt(*words: str) -> bool:
     """Run apt-get without questions; whether it succeeded."""
     command = ["apt-get", "--quiet", "--yes", "-o", "DPkg::Lock::Timeout=600", *words]
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "PATH": SYSTEM_PATH, "LC_ALL": "C.UTF-8"}
+    environment = {
+        **os.environ,
+        "DEBIAN_FRONTEND": "noninteractive",
+        "PATH": SYSTEM_PATH,
+        "LC_ALL": "C.UTF-8",
+    }
     return subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False).returncode == 0
 
 
@@ -104,9 +112,8 @@ def install(missing: list[Package]) -> None:
     updated = not knows_candidates(names)
     if updated and not apt("update"):
         raise SetupError("apt-get update failed", "its messages stand above")
-    if not apt(*command):
-        if updated or not apt("update") or not apt(*command):
-            raise SetupError(f"apt-get could not install {' '.join(names)}", "its messages stand above")
+    if not apt(*command) and (updated or not apt("update") or not apt(*command)):
+        raise SetupError(f"apt-get could not install {' '.join(names)}", "its messages stand above")
     for package in missing:
         if not is_there(package):
             raise SetupError(
@@ -151,7 +158,9 @@ def fault(arch: str, cpu: str) -> str:
 def switch_on(cpu: str) -> None:
     """Enable or register QEMU's handler for a CPU; the caller looks afterwards whether it took."""
     if not (BINFMT / "status").exists():
-        subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)], check=False)
+        mount = ["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)]
+        if subprocess.run(mount, check=False).returncode != 0:
+            raise SetupError(f"binfmt_misc cannot be mounted on {BINFMT}", HOST_HINT)
         say(f"binfmt_misc: mounted on {BINFMT}")
     entry = BINFMT / f"qemu-{cpu}"
     try:
@@ -163,8 +172,7 @@ def switch_on(cpu: str) -> None:
             for rule in sorted(glob.glob(f"/usr/lib/binfmt.d/qemu-{cpu}*.conf"))[:1]:
                 (BINFMT / "register").write_text(Path(rule).read_text(encoding="ascii"), encoding="ascii")
     except OSError as error:
-        raise SetupError(f"the handler qemu-{cpu} could not be enabled: {error}", "is this a container without the "
-                         "right to change binfmt_misc? then run setup on its host") from error
+        raise SetupError(f"the handler qemu-{cpu} could not be enabled: {error}", HOST_HINT) from error
 
 
 def main() -> int:
