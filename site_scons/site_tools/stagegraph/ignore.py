@@ -18,6 +18,9 @@ from .parsecache import ParseCache
 if TYPE_CHECKING:
     from e2b_dockerfile_utils import PatternMatcher
 
+#: What the name of a Dockerfile's own ignore file ends in.
+SUFFIX = ".dockerignore"
+
 #: Raised by hand when the same patterns are judged differently.
 _ABI = "1"
 
@@ -92,8 +95,13 @@ def load(root: str, dockerfile: str, cache: ParseCache | None = None) -> Ignore:
     for name in (f"{dockerfile}.containerignore", ".containerignore"):
         if os.path.lexists(os.path.join(root, name)):
             message = f"{name} is read by buildah and podman only"
-            raise UserError("ignore-file", message, hint=f"rename it to {name[:-15]}.dockerignore", file=name)
-    for name in (f"{dockerfile}.dockerignore", ".dockerignore"):
+            raise UserError(
+                "ignore-file",
+                message,
+                hint=f"rename it to {name.removesuffix('.containerignore')}{SUFFIX}",
+                file=name,
+            )
+    for name in (f"{dockerfile}{SUFFIX}", SUFFIX):
         try:
             with open(os.path.join(root, name), encoding="utf-8") as file:
                 return Ignore(dockerfile, name, file.read(), cache)

@@ -25,7 +25,8 @@ def snapshot(root: str, sources: Iterable[Source], ignore: Ignore, stats: StatCa
     """Path → state of everything ``sources`` take from the context ``root``, sorted by path.
 
     A state is ``f<mode>:<sha256>`` (file), ``l:<target>`` (link inside a taken directory), ``d<mode>`` (directory) or
-    ``d`` (directory of which only the content is copied); modes are octal, with setuid, setgid and sticky bits.
+    ``d`` (directory of which only the content is copied); modes are octal, with setuid, setgid and sticky bits. A
+    path taken in two ways has both states, joined by " + ".
 
     COPY and ADD see the context through the ignore file. A bind mount of a directory counts whole: buildah shows the
     step also the files that the ignore file hides.
@@ -36,7 +37,7 @@ def snapshot(root: str, sources: Iterable[Source], ignore: Ignore, stats: StatCa
     walk = _Walk(root, ignore, stats)
     for source in sources:
         walk.take(source)
-    return dict(sorted(walk.states.items()))
+    return {path: " + ".join(sorted(walk.states[path])) for path in sorted(walk.states)}
 
 
 class _Walk:
@@ -44,7 +45,7 @@ class _Walk:
         self.root = root
         self.ignore = ignore
         self.stats = stats
-        self.states: dict[str, str] = {}
+        self.states: dict[str, set[str]] = {}
         self.directories: dict[str, os.stat_result] = {}
         self.source = Source("", 0)
 
@@ -264,6 +265,6 @@ class _Walk:
         self._fail("source-type", f"{path} is {kind}", "remove it, or exclude it in the ignore file")
 
     def _add(self, path: str, state: str) -> None:
-        # Two sources may take one directory, with and without its own mode: the one that says more counts.
-        if len(state) >= len(self.states.get(path, "")):
-            self.states[path] = state
+        # Two sources may take one path in two ways (a link kept and followed): both count.
+        states = self.states.setdefault(path, set())
+        states.add(state)

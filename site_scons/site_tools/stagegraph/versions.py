@@ -53,17 +53,20 @@ class Entry:
     forward: bool = True
 
 
-def read(path: str) -> dict[str, Entry]:
-    """The entries of a versions file or profile in written order; UserError (versions-syntax) on any doubt."""
+def read(path: str, shown: str = "") -> dict[str, Entry]:
+    """The entries of a versions file or profile in written order; ``shown`` is its name in messages.
+
+    Raises UserError: versions-missing, and versions-syntax at the first line that leaves any doubt.
+    """
+    shown = shown or path
     try:
         with open(path, "rb") as file:
             data = file.read()
     except OSError as error:
+        message = f"cannot read {shown}: {error.strerror}"
         hint = "check the name and the rights of the file"
-        raise UserError(
-            "versions-missing", f"cannot read {path}: {error.strerror}", hint=hint, file=path
-        ) from None
-    return _Lines(path, data).read()
+        raise UserError("versions-missing", message, hint=hint, file=shown) from None
+    return _Lines(shown, data).read()
 
 
 def write(entries: Mapping[str, Entry]) -> str:
