@@ -54,7 +54,7 @@ def _inherited(config: Mapping[str, object]) -> dict[str, object]:
         if key == "Labels" and isinstance(value, Mapping):
             value = {name: text for name, text in value.items() if not name.startswith(_OWN_LABELS)}
         elif key in ("ExposedPorts", "Volumes") and isinstance(value, Mapping):
-            value = dict.fromkeys(value, {})
+            value = sorted(value)
         elif key == "WorkingDir" and value == "/":
             value = ""
         if value:

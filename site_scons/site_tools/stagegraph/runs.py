@@ -15,6 +15,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
+from typing import Self
 
 from .errors import UserError
 
@@ -34,11 +35,16 @@ class Run:
         self._lock = lock
 
     def secret(self, name: str, text: str) -> str:
-        """Write ``text`` into a file that only we can read, mode 0600; returns its path."""
+        """Write ``text`` into the file ``name``, that only we can read (mode 0600); returns its path.
+
+        A second call replaces the file in one step, so that a build that reads it sees the one text or the other.
+        """
         path = os.path.join(self.path, name)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        fresh = f"{path}.{os.urandom(4).hex()}"
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
+        os.rename(fresh, path)
         return path
 
     def close(self) -> None:
@@ -49,7 +55,7 @@ class Run:
             os.close(self._lock)
             self._lock = -1
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -130,7 +136,7 @@ class TreeLock:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def __enter__(self) -> TreeLock:
+    def __enter__(self) -> Self:
         self.acquire()
         return self
 
