@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""Stage the distribution's GCC as a tree that stands on its own.
+
+    stage_gcc.py host amd64 GCC_VERSION       /opt/gcc-<v>: runs on amd64, compiles for amd64
+    stage_gcc.py cross ARCH GCC_VERSION       /opt/gcc-<v>: runs on amd64, compiles for ARCH, with ARCH's C library
+    stage_gcc.py native ARCH GCC_VERSION      /opt/gcc-<v>-native-<arch>: runs on ARCH, compiles for ARCH
+
+GCC finds its parts relative to its own program (the driver's "relative prefix"), so the tree below /usr of the
+packages works unchanged below another prefix. What does not move by itself is done here: absolute names in linker
+scripts, the libraries that the compiler itself needs, and the version suffix of the program names.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import elf
+from staging import (
+    TRIPLETS,
+    check_links,
+    fail,
+    fetch,
+    make_relocatable,
+    move,
+    require_upstream,
+)
+
+# The libraries that the compiler proper and the binutils are linked with, as packages of Debian and Ubuntu.
+COMPILER_LIBRARIES = ["libgmp10", "libisl23", "libmpc3", "libmpfr6", "libzstd1", "zlib1g"]
+BINUTILS_LIBRARIES = ["libbinutils", "libctf-nobfd0", "libctf0", "libjansson4", "libsframe1"]
+# The run-time libraries of the target, so that no link in the tree leads to nothing.
+RUNTIME = ["libatomic1", "libgcc-s1", "libgomp1", "libitm1", "libstdc++6", "libubsan1", "libasan8", "liblsan0", "libtsan2"]
+ONLY_SOME_ARCHES = {"libquadmath0": {"amd64"}, "libhwasan0": {"amd64", "arm64"}}
+SUFFIXED = ["gcc", "g++", "cpp", "gcc-ar", "gcc-nm", "gcc-ranlib", "gcov", "gcov-dump", "gcov-tool"]
+BINUTILS = ["addr2line", "ar", "as", "c++filt", "elfedit", "ld", "ld.bfd", "nm", "objcopy", "objdump", "ranlib",
+            "readelf", "size", "strings", "strip"]
+
+
+def packages(kind: str, arch: str, major: str) -> list[str]:
+    """Return the packages that make up one compiler."""
+    dashed = TRIPLETS[arch].replace("_", "-")
+    runtime = RUNTIME + [name for name, arches in ONLY_SOME_ARCHES.items() if arch in arches]
+    target = [f"libgcc-{major}-dev", f"libstdc++-{major}-dev", *runtime]
+    if kind == "cross":
+        target = [f"{name}-{arch}-cross" for name in [*target, "libc6", "libc6-dev", "linux-libc-dev"]]
+    compiler = [f"cpp-{major}-{dashed}", f"g++-{major}-{dashed}", f"gcc-{major}-{dashed}", *COMPILER_LIBRARIES]
+    tools = [] if kind == "native" else [f"binutils-{dashed}", *BINUTILS_LIBRARIES]
+    return compiler + target + tools
+
+
+def drop_unused(root: Path) -> None:
+    """Remove what serves debuggers of GCC itself: 70 MB of dumper and the plugin of gdb's `compile` command."""
+    for pattern in ("bin/*lto-dump*", "bin/*gprof*", "bin/*gp-*", "bin/dwp", "lib/gcc*/*/*/plugin",
+                    "lib/gcc*/*/*/libcc1.so", "lib/*/libgprofng*", "lib/*/gprofng", "lib/compat-ld", "lib/gold-ld"):
+        for path in sorted(root.glob(pattern)):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    for name in ("share", "etc"):
+        shutil.rmtree(root / name, ignore_errors=True)
+
+
+def name_programs(prefix: Path, kind: str, triplet: str, major: str) -> None:
+    """Take the version suffix off the program names, and add the plain names where they mean this compiler."""
+    programs = prefix / "bin"
+    for name in SUFFIXED:
+        (programs / f"{triplet}-{name}-{major}").rename(programs / f"{triplet}-{name}")
+    if kind == "cross":
+        return
+    for name in SUFFIXED:
+        (programs / name).unlink(missing_ok=True)
+        (programs / name).symlink_to(f"{triplet}-{name}")
+    (programs / "cc").symlink_to(f"{triplet}-gcc")
+    (programs / "c++").symlink_to(f"{triplet}-g++")
+    if kind == "host":
+        # The driver asks <prefix>/<triplet>/bin for its assembler and linker before it asks PATH.
+        tools = prefix / triplet / "bin"
+        tools.mkdir(parents=True)
+        for name in BINUTILS:
+            if (programs / f"{triplet}-{name}").exists():
+                (tools / name).symlink_to(f"../../bin/{triplet}-{name}")
+
+
+def relative_linker_scripts(prefix: Path) -> None:
+    """Take the folders out of linker scripts; the linker finds plain names in its search path.
+
+    Debian's libc.so names /usr/<triplet>/lib/libc.so.6, which a tree that stands on its own does not have.
+    """
+    for path in sorted(prefix.rglob("lib*.so")) + sorted(prefix.rglob("lib*.a")):
+        if path.is_symlink() or path.stat().st_size > 4096:
+            continue
+        text = path.read_bytes()
+        if b"GROUP" not in text and b"INPUT" not in text:
+            continue
+        lines = []
+        for line in text.decode().splitlines(keepends=True):
+            if line.startswith(("GROUP", "INPUT")):
+                line = " ".join(word.rpartition("/")[2] for word in line.split()) + "\n"
+            lines.append(line)
+        path.write_text("".join(lines))
+
+
+def main() -> None:
+    kind, arch, version = sys.argv[1:]
+    major, triplet = version.partition(".")[0], TRIPLETS[arch]
+    runs_on = arch if kind == "native" else "amd64"
+    prefix = Path(f"/opt/gcc-{version}" + (f"-native-{arch}" if kind == "native" else ""))
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        versions = fetch(packages(kind, arch, major), runs_on, work)
+        require_upstream(versions, f"gcc-{major}-{triplet.replace('_', '-')}", version, "GCC_VERSION")
+        drop_unused(work / "root/usr")
+        for part in sorted((work / "root/usr").iterdir()):
+            move(part, prefix / part.name)
+    name_programs(prefix, kind, triplet, major)
+    relative_linker_scripts(prefix)
+    make_relocatable(prefix, prefix / "lib" / TRIPLETS[runs_on], runs_on)
+    check_links(prefix)
+    offenders = elf.wrong_machine(runs_on, prefix / "bin", prefix / "libexec")
+    if offenders:
+        fail(offenders[0])
+    if runs_on == "amd64":
+        printed = subprocess.check_output([str(prefix / "bin" / f"{triplet}-gcc"), "-dumpfullversion"], text=True).strip()
+        if printed != version:
+            fail(f"GCC_VERSION={version}, but the compiler says {printed}")
+    print(f"staged GCC {version} ({kind}, {arch}) in {prefix}")
+
+
+if __name__ == "__main__":
+    main()

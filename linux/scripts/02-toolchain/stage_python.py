@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""Stage the distribution's CPython of one target in /opt/python-cross/<arch>/usr/local, for cross builds against it.
+
+    stage_python.py ARCH PYTHON_VERSION
+
+The layout is that of `make install` with prefix /usr/local: bin, include, lib/libpython*.so, lib/pkgconfig,
+lib/python<series>. Fix 1 and fix 3 (python_pc.py, python_dynload.py) are applied and proved here, and the staged
+interpreter imports its extension modules once, under emulation for a foreign target.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import elf
+from python_dynload import check_staged, stage_modules
+from python_pc import fix_pc_files
+from staging import TRIPLETS, check_links, fail, fetch, move, require_upstream
+
+# What a cross build of this chain imports or links; a module that is missing here fails hours later otherwise.
+REQUIRED_MODULES = ["_struct", "math", "cmath", "_csv", "_json", "_pickle", "_socket", "_bz2", "_ctypes", "_decimal",
+                    "_hashlib", "_lzma", "_sqlite3", "_ssl", "_uuid", "mmap", "readline", "zlib"]
+# Only to run the staged interpreter once; not part of the staged tree.
+RUN_TIME = ["libc6", "libgcc-s1", "libbz2-1.0", "libdb5.3t64", "libexpat1", "libffi8", "liblzma5", "libncursesw6",
+            "libreadline8t64", "libsqlite3-0", "libssl3t64", "libtinfo6", "libuuid1", "libzstd1", "zlib1g"]
+
+
+def stage(usr: Path, prefix: Path, triplet: str, series: str) -> None:
+    """Move the wanted parts of the unpacked packages to `prefix`."""
+    library = usr / f"lib/python{series}"
+    modules = library / "lib-dynload"
+    for path in [*modules.glob("_test*.so"), *modules.glob("_ctypes_test*.so"), *modules.glob("*xx*.so")]:
+        path.unlink()
+    # The second folder is the safety net: a source build leaves there what its lib-dynload only links to.
+    stage_modules([modules, usr / "Modules"], prefix / f"lib/python{series}/lib-dynload")
+    shutil.rmtree(modules)
+    config = library / f"config-{series}-{triplet}"
+    for path in (config / f"libpython{series}.so", config / f"libpython{series}.a", config / f"libpython{series}-pic.a",
+                 library / "sitecustomize.py", library / "LICENSE.txt", usr / f"lib/{triplet}/libpython{series}.a"):
+        # Links into the multiarch folder and /etc, which are not staged, and the static library with its link.
+        path.unlink(missing_ok=True)
+    move(library, prefix / f"lib/python{series}")
+    for path in sorted((usr / "lib" / triplet).glob("libpython*.so*")):
+        move(path, prefix / "lib" / path.name)
+    move(usr / f"lib/{triplet}/pkgconfig", prefix / "lib/pkgconfig")
+    move(usr / f"include/python{series}", prefix / f"include/python{series}")
+    move(usr / f"include/{triplet}/python{series}", prefix / f"include/{triplet}/python{series}")
+    move(usr / f"bin/python{series}", prefix / f"bin/python{series}")
+    for link, target in ((prefix / "bin/python3", f"python{series}"),
+                         (prefix / "lib/pkgconfig/python3.pc", f"python-{series}.pc"),
+                         (prefix / "lib/pkgconfig/python3-embed.pc", f"python-{series}-embed.pc")):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+
+
+def run_staged(prefix: Path, arch: str, version: str, root: Path) -> None:
+    """Run the staged interpreter with the libraries of `root`: its version and the required modules."""
+    code = f"import platform, {', '.join(REQUIRED_MODULES)}; print(platform.python_version())"
+    command = [str(prefix / "bin/python3"), "-B", "-I", "-c", code]
+    if arch != "amd64":
+        for name in ("lib", "lib64"):
+            if not (root / name).exists() and (root / "usr" / name).is_dir():
+                (root / name).symlink_to(f"usr/{name}")
+        cpu = TRIPLETS[arch].partition("-")[0]
+        command = [f"/usr/local/bin/qemu-{cpu}", "-L", str(root), *command]
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    if printed != version:
+        fail(f"PYTHON_VERSION={version}, but the staged interpreter of {arch} says {printed}")
+
+
+def check_pc(prefix: Path, series: str) -> None:
+    """Ask pkg-config itself where the staged files send a build; every folder must lie in the tree."""
+    environment = dict(os.environ, PKG_CONFIG_LIBDIR=str(prefix / "lib/pkgconfig"))
+    printed = subprocess.run(["pkg-config", "--cflags", "--libs", f"python-{series}-embed"], check=True, env=environment,
+                             stdout=subprocess.PIPE, text=True).stdout.split()
+    folders = [word[2:] for word in printed if word[:2] in ("-I", "-L")]
+    strays = [folder for folder in folders if not Path(folder).resolve().is_relative_to(prefix)]
+    if not folders or strays:
+        fail(f"pkg-config leads a build for Python {series} to {strays or 'no folder'}, outside {prefix}",
+             "fix 1 in python_pc.py makes the staged .pc files relocatable")
+
+
+def main() -> None:
+    arch, version = sys.argv[1:]
+    series, triplet = version.rpartition(".")[0], TRIPLETS[arch]
+    prefix = Path(f"/opt/python-cross/{arch}/usr/local")
+    packages = [f"libpython{series}", f"libpython{series}-dev", f"libpython{series}-minimal",
+                f"libpython{series}-stdlib", f"python{series}-minimal"]
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        versions = fetch(packages + RUN_TIME, arch, work)
+        require_upstream(versions, f"libpython{series}", version, "PYTHON_VERSION")
+        stage(work / "root/usr", prefix, triplet, series)
+        try:
+            fix_pc_files(prefix / "lib/pkgconfig")
+            check_staged(prefix)
+        except ValueError as error:
+            fail(str(error))
+        check_pc(prefix, series)
+        check_links(prefix)
+        offenders = elf.wrong_machine(arch, prefix)
+        if offenders:
+            fail(offenders[0])
+        run_staged(prefix, arch, version, work / "root")
+    print(f"staged Python {version} ({arch}) in {prefix}")
+
+
+if __name__ == "__main__":
+    main()
