@@ -105,6 +105,8 @@ class Node:
     images:       external images by reference → digest (``sha256:…``)
     tags:         names for people that the finished image also gets
     options:      what else decides the result of a root (suite, variant, packages …), name → value
+    location:     where a root's OCI layout lies on this machine; its digest is signed, the place is not
+    env:          what an export's artifact.env says apart from its image and tree, name → value
     """
 
     name: str
@@ -123,6 +125,8 @@ class Node:
     options: Mapping[str, str] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     profile: str = ""
+    location: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

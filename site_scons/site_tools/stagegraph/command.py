@@ -1,0 +1,132 @@
+"""What one scons command does with the finished graph: answer a question, clean, or get ready to build."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+
+from SCons.Script import BUILD_TARGETS
+
+from . import nodes, settings
+from .errors import UserError
+from .plan import UP_TO_DATE, Decision
+from .project import OUT, Project, fail, run_name
+
+
+def carry_out(project: Project) -> None:
+    """The end of reading: everything is declared, nothing has been decided yet."""
+    project.seal()
+    if settings.option("list_targets"):
+        _list_targets(project)
+    requested, other = project.requested()
+    project.check_words(other)
+    if settings.option("clean"):
+        project.keep_parents(requested)
+    elif settings.option("check_reproducible"):
+        _check_reproducible(project, requested)
+    elif project.asking():
+        _answer(project, requested, other)
+    elif requested:
+        _prepare(project, requested)
+
+
+def _list_targets(project: Project) -> None:
+    from . import ask
+
+    ask.targets(project.words, project.graph.nodes, sys.stdout)
+    sys.exit(0)
+
+
+def _answer(project: Project, requested: list[str], other: list[str]) -> None:
+    """Answer from the plan. Targets that are not ours are left to SCons (``-n``, ``-q``)."""
+    from . import ask
+
+    if settings.option("status") and not requested:
+        requested = list(project.graph.nodes)
+    if not requested:
+        return
+    space = project.space
+    space.tolerate_no_engine = True
+    decisions = project.decide(requested)
+    code = 0
+    if settings.option("status"):
+        ask.status(decisions, space.store(), time.time(), sys.stdout)
+    elif settings.option("why"):
+        ask.why(project.graph, decisions, requested, sys.stdout)
+    elif settings.option("plan"):
+        ask.plan(project.graph, decisions, int(settings.option("num_jobs")), sys.stdout)
+    elif settings.option("question"):
+        code = 0 if all(decision.state == UP_TO_DATE for decision in decisions.values()) else 1
+    else:
+        ask.dry_run(decisions, lambda decision: _argv(project, decision), sys.stdout)
+    if space.no_engine:
+        sys.stderr.write(f"note: no engine was asked what its store holds: {space.no_engine}\n")
+    if not other or code:
+        sys.stdout.flush()
+        sys.exit(code)
+    BUILD_TARGETS[:] = other
+
+
+def _argv(project: Project, decision: Decision) -> list[str]:
+    """The command that the real run executes for a node, placeholders where an image does not exist yet."""
+    from . import ask, exports, root
+    from .work import build_request
+
+    engine = project.any_engine()
+    node = decision.node
+    images = {}
+    for parent in node.parents:
+        other = project.planner.decisions[parent.node]
+        known = other.image.id if other.image is not None else other.record.image_id if other.record else ""
+        images[parent.ref] = known if known and other.state in (UP_TO_DATE, "adopt") else ask.placeholder(parent.node)
+    if node.kind == "rootfs":
+        return exports.shown_argv(images["image"], node)
+    if node.kind == "root":
+        return root.shown_argv(node, project.space.timestamp)
+    signature = decision.signature or f"<signature of {node.name}>"
+    return engine.build_argv(
+        build_request(project.space, node, signature, images, secret="/dev/null", iidfile="/dev/null")
+    )
+
+
+def _prepare(project: Project, requested: list[str]) -> None:
+    """Plan; when there is work, open the run that does it and add the check that ends it."""
+    if _is_done(project.decide(requested)):
+        project.save_caches()
+        return
+    from .session import Session
+    from .work import Settings
+
+    try:
+        session = Session(
+            project.space,
+            project.planner,
+            Settings(
+                parallel=int(settings.option("num_jobs")),
+                log_dir=settings.setting("LOG_DIR") or os.path.join(OUT, "logs", run_name()),
+                transport={name: settings.setting(name) for name in settings.TRANSPORT},
+            ),
+            project.space.path(OUT),
+            requested,
+        )
+    except UserError as problem:
+        fail(problem)
+    # Another run may have finished nodes between the first look and the lock.
+    project.planner.plan(requested)
+    project.session = session
+    atexit.register(project.save_caches)
+    atexit.register(session.close)
+    BUILD_TARGETS.append(nodes.ending(project, requested))
+
+
+def _is_done(decisions: dict[str, Decision]) -> bool:
+    return all(decision.state == UP_TO_DATE for decision in decisions.values())
+
+
+def _check_reproducible(project: Project, requested: list[str]) -> None:
+    from . import reproduce
+
+    code = reproduce.check(project, requested, sys.stdout)
+    sys.exit(code)

@@ -1,0 +1,323 @@
+"""The project as SCons sees it: what was declared, the plan over it, and the one run that carries it out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from SCons.Script import BUILD_TARGETS, COMMAND_LINE_TARGETS
+
+from . import dockerfile, nodes, plan, settings
+from .errors import UserError
+from .graph import KNOWN_ARCHES, Graph, Stage, export_node, root_node
+from .model import Node
+from .parsecache import ParseCache
+from .plan import Decision, Planner
+from .statcache import StatCache
+from .versions import Values
+from .world import Workspace
+
+if TYPE_CHECKING:
+    from .engines.base import Engine
+    from .session import Session
+
+#: The time every file of an image gets unless versions.env says SOURCE_DATE_EPOCH: 2026-01-01, UTC.
+DEFAULT_TIMESTAMP = 1767225600
+
+#: Repository of the tags for people when neither IMAGE_REPO nor versions.env names one.
+DEFAULT_REPOSITORY = "localhost/image"
+
+OUT = "out"
+
+
+class Project:
+    """One checkout: stages, exports and the words that name them on the command line.
+
+    env: the SCons environment; values: where ARGs get their values; folder: directory of the Dockerfiles, relative
+    to the project's root; profile: name of the profile
+    """
+
+    def __init__(self, env: Any, values: Values, folder: str, profile: str) -> None:
+        self.env = env
+        self.root: str = env.Dir("#").get_abspath()
+        self.values = values
+        self.folder = folder
+        self.profile = profile
+        self.graph = Graph(OUT)
+        self.sealed = False
+        #: Word on the command line → names of the graph nodes it means.
+        self.words: dict[str, list[str]] = {}
+        self._files: dict[str, nodes.GraphFile] = {}
+        cache = os.path.join(self.root, OUT, ".cache")
+        self._parsed = ParseCache(os.path.join(cache, "dockerfiles.json"))
+        self._dockerfiles: dict[str, Any] = {}
+        self._engine: Engine | None = None
+        self.session: Session | None = None
+        self.space = Workspace(
+            self.root,
+            int(values.value("SOURCE_DATE_EPOCH")) if "SOURCE_DATE_EPOCH" in values.names else DEFAULT_TIMESTAMP,
+            self.engine,
+            StatCache(os.path.join(cache, "files.json")),
+            self._parsed,
+            verify=bool(settings.option("verify")),
+        )
+        self.planner = Planner(self.graph, self.space)
+
+    # Declaring -------------------------------------------------------------------------------------------------
+
+    def stage(
+        self,
+        name: str,
+        arch: str,
+        platform: str,
+        lane: str,
+        images: Mapping[str, Any],
+        path: str,
+        tag: str,
+        builtin: Mapping[str, str],
+        final: str,
+    ) -> Any:
+        """Declare a stage; returns the SCons node of its final step."""
+        if path not in self._dockerfiles:
+            self._dockerfiles[path] = dockerfile.load(self.root, path, self._parsed)
+            self.values.check_drift(self._dockerfiles[path])
+            self.space.watch(path)
+        before = len(self.graph.nodes)
+        node = self.graph.add_stage(
+            Stage(
+                name=name,
+                arch=arch,
+                dockerfile=self._dockerfiles[path],
+                platform=platform,
+                lane=lane,
+                profile=self.profile,
+                images={ref: self._name(image) for ref, image in images.items()},
+                builtin=builtin,
+                tags=(self.people_tag(tag),) if tag else (),
+                final=final,
+            ),
+            self.values,
+        )
+        for added in list(self.graph.nodes.values())[before:]:
+            self._declare(added)
+            self._word(added.name, added.name)
+        self._word(name, node.name)
+        return self._files[node.name]
+
+    def root_filesystem(self, name: str, arch: str, given: Mapping[str, str], location: str, lane: str) -> Any:
+        """Declare a root file system; returns its SCons node."""
+        node = self.graph.add(
+            root_node(name, arch, given, lane=lane, profile=self.profile, out=OUT, location=location)
+        )
+        self._declare(node)
+        self._word(node.name, node.name)
+        self._word(name, node.name)
+        return self._files[node.name]
+
+    def export(self, name: str, arch: str, image: Any) -> Any:
+        """Declare the export of an image's root file system to ``<OUTPUT_ROOT>/<name>/<arch>``."""
+        source = self.graph.nodes[self._name(image)]
+        directory = os.path.join(settings.setting("OUTPUT_ROOT") or OUT, name, arch)
+        given = {"TARGET_ARCH": arch, "SOURCE_IMAGE": source.tags[0] if source.tags else source.name}
+        for below in self.graph.closure([source.name]):
+            given |= {key: value for key, value in below.variables.items() if key not in given}
+        node = self.graph.add(export_node(f"{OUT}/{name}/{arch}", arch, source, directory, given))
+        self._declare(node)
+        file = self._files[node.name]
+        self.env.Depends(self.env.Dir(self._path(os.path.join(directory, "rootfs"))), file)
+        return file
+
+    def people_tag(self, tag: str) -> str:
+        """The full name for people of a tag: ``IMAGE_REPO:tag``."""
+        repository = settings.setting("IMAGE_REPO")
+        if not repository:
+            known = "IMAGE_REPO" in self.values.names
+            repository = self.values.value("IMAGE_REPO") if known else DEFAULT_REPOSITORY
+        return f"{repository}:{tag}"
+
+    def _declare(self, node: Node) -> None:
+        path = node.record
+        if node.kind == "rootfs":
+            path = os.path.join(os.path.dirname(node.record), "artifact.env")
+        parents = [self._files[parent.node] for parent in node.parents]
+        self._files[node.name] = nodes.declare(self, node.name, self._path(path), parents)
+
+    def _path(self, path: str) -> str:
+        return path if os.path.isabs(path) else f"#{path}"
+
+    def _word(self, word: str, name: str) -> None:
+        names = self.words.setdefault(word, [])
+        if name not in names:
+            names.append(name)
+
+    def _name(self, image: Any) -> str:
+        """The graph node behind what a builder returned."""
+        node = image[0] if isinstance(image, (list, tuple)) or hasattr(image, "data") else image
+        name = getattr(getattr(node, "attributes", None), "graph_node", "")
+        if not name:
+            raise UserError("parent-unknown", f"{image!s} is not what env.Stage or env.Root returned")
+        return str(name)
+
+    # Targets ---------------------------------------------------------------------------------------------------
+
+    def seal(self) -> None:
+        """All is declared: give every word an alias, so that SCons knows it."""
+        self.sealed = True
+        for word, names in self.words.items():
+            self.env.Alias(word, [self._files[name] for name in names])
+
+    def save_caches(self) -> None:
+        """Keep what was parsed and hashed for the next run."""
+        self._parsed.save()
+        self.space.stats.save()
+
+    def asking(self) -> bool:
+        """Whether this command only asks and must not touch anything."""
+        names = ("no_exec", "question", "why", "status", "plan", "list_targets")
+        return any(settings.option(name) for name in names)
+
+    def requested(self) -> tuple[list[str], list[str]]:
+        """The graph nodes that the command line names, and the words that name something else.
+
+        A path names every export and record at or below it.
+        """
+        found: list[str] = []
+        other: list[str] = []
+        words = [str(word) for word in (COMMAND_LINE_TARGETS or BUILD_TARGETS)]
+        for word in words:
+            names = self.words.get(word) or self._below(word)
+            if names:
+                found += [name for name in names if name not in found]
+            else:
+                other.append(word)
+        return found, other
+
+    def _below(self, word: str) -> list[str]:
+        path = os.path.normpath(os.path.join(self.env.GetLaunchDir(), word))
+        if word.startswith("#"):
+            path = os.path.normpath(os.path.join(self.root, word[1:].lstrip("/")))
+        found = []
+        for name, file in self._files.items():
+            own = str(file.get_abspath())
+            tree = os.path.join(os.path.dirname(own), "rootfs")
+            if own == path or own.startswith(path.rstrip("/") + "/") or path == tree or path.startswith(tree + "/"):
+                found.append(name)
+        return found
+
+    def check_words(self, words: Iterable[str]) -> None:
+        """Refuse a target that neither this tool nor SCons knows, with a suggestion."""
+        from SCons.Node.Alias import default_ans
+
+        known = {*self.words, *(name for name, node in self.graph.nodes.items() if node.kind == "rootfs")}
+        for word in words:
+            if word in default_ans or self.env.Entry(f"#{word}").has_builder() or self._is_source(word):
+                continue
+            aliases = {str(name) for name in default_ans}
+            raise UserError(
+                "target-unknown",
+                f"there is no target {word!r}",
+                hint=settings.suggestion(word, known | aliases) or "scons --list-targets prints all of them",
+            )
+
+    def _is_source(self, word: str) -> bool:
+        """Whether SCons has a target of somebody else's below this path."""
+        entry = self.env.fs.Entry(word) if hasattr(self.env, "fs") else self.env.Entry(word)
+        return bool(getattr(entry, "entries", None)) and any(
+            child.has_builder() for child in entry.entries.values() if child is not entry
+        )
+
+    def keep_parents(self, wanted: Iterable[str]) -> None:
+        """For ``scons -c TARGET``: what the target stands on stays."""
+        names = set(wanted)
+        for name, file in self._files.items():
+            if name not in names:
+                file.set_noclean()
+
+    # Planning and running --------------------------------------------------------------------------------------
+
+    def engine(self) -> Engine:
+        """The engine of this run, chosen when first needed; raises ``UserError`` when none works."""
+        if self._engine is None:
+            from .engines import detect
+
+            self._engine = detect.choose(settings.option("engine"), self._engine_options())
+        return self._engine
+
+    def any_engine(self) -> Engine:
+        """The engine without the question whether it works: enough to show its commands."""
+        from .engines import detect
+
+        return self._engine or detect.unproven(settings.option("engine"), self._engine_options())
+
+    def _engine_options(self) -> Any:
+        from .engines.base import EngineOptions
+
+        store = settings.option("store")
+        if not store:
+            return EngineOptions()
+        root = os.path.abspath(store)
+        return EngineOptions(root=os.path.join(root, "root"), runroot=os.path.join(root, "run"))
+
+    def file(self, name: str) -> nodes.GraphFile:
+        """The SCons node of a graph node."""
+        return self._files[name]
+
+    def decide(self, requested: Iterable[str]) -> dict[str, Decision]:
+        """The plan for the requested nodes; computed once a run, before anything is built."""
+        if not self.planner.decisions:
+            self._check_refresh()
+            self.planner.plan(requested)
+        return self.planner.decisions
+
+    def _check_refresh(self) -> None:
+        for name in settings.option("refresh"):
+            for wanted in self.words.get(name, [name]):
+                if wanted not in self.graph.nodes:
+                    raise UserError(
+                        "target-unknown",
+                        f"--refresh names {name!r}, which is no node",
+                        hint=settings.suggestion(name, self.graph.nodes),
+                    )
+                self.planner.refresh.add(wanted)
+
+    def is_current(self, name: str) -> bool:
+        """Whether a node whose parents have had their turn needs nothing."""
+        decision = self.planner.decisions.get(name)
+        if decision is None:
+            self.decide([*self.requested()[0], name])
+            decision = self.planner.decisions[name]
+        if decision.state == plan.CONDITIONAL:
+            decision = self.planner.settle(name)
+        return decision.state == plan.UP_TO_DATE
+
+    def reasons(self, name: str) -> list[str]:
+        """Why a node is stale."""
+        decision = self.planner.decisions.get(name)
+        return decision.reasons if decision is not None else []
+
+    def bring_up_to_date(self, name: str) -> None:
+        """Do what the plan says of a node; called by SCons in a worker thread."""
+        if self.session is None:
+            raise UserError("run-closed", f"{name} was to be built outside a run")
+        self.session.bring_up_to_date(name)
+
+
+def fail(problem: UserError) -> NoReturn:
+    """End reading with an error for the user."""
+    sys.stderr.write(f"error: {problem}\n")
+    sys.exit(2)
+
+
+def run_name() -> str:
+    """The name of this run's log directory: UTC time and process id."""
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
+
+
+def platform_of(arch: str) -> str:
+    """The OCI platform of an arch; ``UserError`` for one that is not known."""
+    if arch not in KNOWN_ARCHES:
+        raise UserError("arch-unknown", f"unknown arch {arch!r}", hint=settings.suggestion(arch, KNOWN_ARCHES))
+    return f"linux/{arch}"

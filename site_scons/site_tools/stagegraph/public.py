@@ -1,0 +1,161 @@
+"""The builders that a SConscript sees: Root, Stage, Rootfs, and StageGraph, which ends the declaration."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from . import settings, versions
+from .command import carry_out
+from .errors import UserError
+from .graph import KNOWN_ARCHES
+from .project import Project, fail, platform_of
+
+#: Platform of everything that is built for all targets or by a cross compiler.
+BUILD_PLATFORM = "linux/amd64"
+
+
+def setup(
+    env: Any,
+    versions_file: str = "",
+    profiles: str = "",
+    profile: str = "",
+    dockerfiles: str = ".",
+    variables: Iterable[str] = (),
+) -> None:
+    """Put a ``Project`` behind ``env`` and the builders on it.
+
+    versions_file: the file of versions, relative to the project's root; empty for none
+    profiles:      the folder of profiles (``<name>.env``); empty for none
+    profile:       the profile taken when PROFILE is not given
+    dockerfiles:   the folder in which ``Dockerfile.<stage>`` lies
+    variables:     names on the command line that the SConstruct reads itself
+    """
+    settings.register()
+    try:
+        root = env.Dir("#").get_abspath()
+        chosen = settings.setting("PROFILE", profile)
+        values = _values(root, versions_file, profiles, chosen, variables)
+        project = Project(env, values, dockerfiles, chosen or "default")
+        env["STAGEGRAPH"] = project
+        env["ARCHES"] = settings.arches(KNOWN_ARCHES)
+        env["CROSS_TARGETS"] = settings.arch_list(settings.setting("CROSS_TARGETS"), KNOWN_ARCHES) or list(KNOWN_ARCHES)
+    except UserError as problem:
+        fail(problem)
+    for name, method in (("Root", root_builder), ("Stage", stage), ("Rootfs", rootfs), ("StageGraph", stage_graph)):
+        env.AddMethod(_with_errors(method), name)
+
+
+def _values(root: str, file: str, profiles: str, profile: str, variables: Iterable[str]) -> versions.Values:
+    entries = versions.read(os.path.join(root, file)) if file else {}
+    laid_over = {}
+    path = os.path.join(profiles, f"{profile}.env")
+    if profiles:
+        known = sorted(n.removesuffix(".env") for n in os.listdir(os.path.join(root, profiles)) if n.endswith(".env"))
+        if profile not in known:
+            raise UserError("profile-unknown", f"unknown profile {profile!r}", hint=settings.suggestion(profile, known))
+        laid_over = versions.read(os.path.join(root, path))
+    known_names = {*settings.SETTINGS, *variables}
+    given = {name: value for name, value in settings.arguments().items() if name not in known_names}
+    return versions.Values(entries, laid_over, given, path=file or "versions.env", profile_path=path if profiles else "")
+
+
+def _with_errors(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A builder that ends reading with one clear error instead of a traceback."""
+
+    @functools.wraps(method)
+    def guarded(env: Any, *words: Any, **given: Any) -> Any:
+        try:
+            return method(env, *words, **given)
+        except UserError as problem:
+            fail(problem)
+
+    return guarded
+
+
+def root_builder(
+    env: Any, name: str, arch: str, suite: str = "stable", variant: str = "minbase", include: str = "", lane: str = "cross"
+) -> Any:
+    """Declare a root file system for linux/<arch>, made by mmdebstrap, or the one that ROOT_IMAGE names.
+
+    suite, variant, include (packages, by comma) are mmdebstrap's. Returns what Stage takes as parent.
+    """
+    platform_of(arch)
+    given = settings.setting("ROOT_IMAGE")
+    location = ""
+    if not given:
+        wanted = {"suite": suite, "variant": variant, "include": include}
+    elif given.startswith("oci:"):
+        location = os.path.abspath(given[4:])
+        wanted = {"layout": _layout_digest(location)}
+    elif "@sha256:" in given:
+        wanted = {"image": given}
+    else:
+        raise UserError(
+            "root-image", f"ROOT_IMAGE is {given!r}", hint="give name@sha256:<digest>, or oci:DIR for an OCI layout"
+        )
+    project: Project = env["STAGEGRAPH"]
+    return project.root_filesystem(name, arch, wanted, location, lane)
+
+
+def _layout_digest(directory: str) -> str:
+    """The digest of the one manifest or index that an OCI layout holds."""
+    try:
+        with open(os.path.join(directory, "index.json"), "rb") as file:
+            manifests = json.load(file)["manifests"]
+        if len(manifests) != 1:
+            raise UserError("root-image", f"'{directory}' holds {len(manifests)} images", hint="name a layout of one")
+        return str(manifests[0]["digest"])
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise UserError("root-image", f"'{directory}' is no OCI layout ({problem})") from problem
+
+
+def stage(
+    env: Any,
+    name: str,
+    arch: str = "",
+    parent: Any = None,
+    dockerfile: str = "",
+    images: Mapping[str, Any] | None = None,
+    platform: str = BUILD_PLATFORM,
+    lane: str = "cross",
+    tag: str = "",
+    values: Mapping[str, str] | None = None,
+    final: str = "",
+) -> Any:
+    """Declare a stage: every step of its Dockerfile becomes a node.
+
+    arch:       target arch; empty for a stage that is the same for all
+    parent:     what ``BASE_IMAGE`` is; images: what other image variables are (name → stage or root)
+    dockerfile: its name in the Dockerfiles' folder, ``Dockerfile.<name>`` when not given
+    values:     values for ARGs that the graph decides (BUILD_MODE …)
+    tag:        the tag for people that the finished image gets in IMAGE_REPO
+    final:      the step that is the stage's image, the last one when not given
+
+    Returns what Stage and Rootfs take as parent and image.
+    """
+    project: Project = env["STAGEGRAPH"]
+    if arch:
+        platform_of(arch)
+    parents = dict(images or {})
+    if parent is not None:
+        parents = {"BASE_IMAGE": parent, **parents}
+    path = os.path.normpath(os.path.join(project.folder, dockerfile or f"Dockerfile.{name}"))
+    return project.stage(name, arch, platform, lane, parents, path, tag, values or {}, final)
+
+
+def rootfs(env: Any, name: str, arch: str, image: Any) -> Any:
+    """Declare the export of a stage's root file system to ``out/<name>/<arch>/`` (or below OUTPUT_ROOT)."""
+    project: Project = env["STAGEGRAPH"]
+    return project.export(name, arch, image)
+
+
+def stage_graph(env: Any) -> None:
+    """End the declaration: check the words of the command line, answer questions, get ready to build.
+
+    Call it once, as the last line of the SConstruct.
+    """
+    carry_out(env["STAGEGRAPH"])

@@ -1,0 +1,145 @@
+"""What a run shows on the terminal: calm lines for starts and ends, one live line, a table at the end."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable
+from typing import TextIO
+
+from .errors import UserError
+from .model import Node
+
+#: What became of a node.
+ADOPTED = "adopted"
+BUILT = "built"
+EXPORTED = "exported"
+RELABELLED = "relabelled"
+
+#: Lines of a failed node's log that are shown.
+TAIL_LINES = 25
+
+
+class Terminal:
+    """Reports one run to a text stream; safe to use from several threads.
+
+    The live line, what runs at this moment, is only drawn on a terminal that can take a line back.
+    """
+
+    def __init__(self, stream: TextIO, root: str) -> None:
+        self._stream = stream
+        self._root = root
+        self._begin = time.monotonic()
+        self._lock = threading.Lock()
+        self._running: dict[str, float] = {}
+        self._done: dict[str, list[str]] = {}
+        self._failed: list[str] = []
+        self._live = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self._closed = threading.Event()
+        if self._live:
+            threading.Thread(target=self._draw_forever, daemon=True).start()
+
+    def start(self, node: Node, what: str, reasons: list[str], log: str) -> None:
+        more = f" (and {len(reasons) - 2} more)" if len(reasons) > 2 else ""
+        because = "; ".join(reasons[:2]) + more
+        with self._lock:
+            self._running[node.name] = time.monotonic()
+            self._line(f"{what:8}{node.name}: {because}")
+
+    def end(self, node: Node, what: str, seconds: float) -> None:
+        with self._lock:
+            self._running.pop(node.name, None)
+            self._done.setdefault(what, []).append(node.name)
+            self._line(f"{what:8}{node.name} in {duration(seconds)}")
+
+    def failed(self, node: Node, problem: UserError, log: str) -> None:
+        """A node failed: the error, the tail of its log, where the rest is."""
+        with self._lock:
+            self._running.pop(node.name, None)
+            self._failed.append(node.name)
+            self._line(f"FAILED  {node.name}")
+            if log:
+                for line in self._tail(log):
+                    self._stream.write(f"  | {line}\n")
+                self._stream.write(f"  log: {log}\n")
+            self._stream.write(f"  error: {str(problem).replace(chr(10), chr(10) + '  ')}\n")
+            self._stream.flush()
+
+    def close(self, requested: Iterable[str]) -> None:
+        """The table at the end; ``requested`` are all nodes of the run's closure. Nothing when nothing happened."""
+        self._closed.set()
+        with self._lock:
+            if self._live:
+                self._stream.write("\r\x1b[K")
+            if not self._done and not self._failed:
+                return
+            touched = {name for names in self._done.values() for name in names} | set(self._failed)
+            self._table(touched, set(requested))
+            self._stream.flush()
+
+    def has_failed(self, name: str) -> bool:
+        """Whether this node failed in this run."""
+        return name in self._failed
+
+    def not_tried(self, names: list[str]) -> None:
+        """Say which nodes had no turn because of a failure."""
+        with self._lock:
+            self._done["not tried"] = names
+
+    def _table(self, touched: set[str], requested: set[str]) -> None:
+        idle = len(requested - touched)
+        columns = [(what, len(self._done.get(what, []))) for what in (BUILT, ADOPTED, EXPORTED, RELABELLED)]
+        columns += [("up to date", idle), ("failed", len(self._failed))]
+        columns += [("not tried", len(self._done.get("not tried", [])))]
+        shown = [f"{count} {what}" for what, count in columns if count]
+        elapsed = duration(time.monotonic() - self._begin)
+        self._stream.write(f"{', '.join(shown)} in {elapsed}\n")
+        for what, names in (("failed", self._failed), ("not tried", self._done.get("not tried", []))):
+            for name in names:
+                self._stream.write(f"  {what:10}{name}\n")
+
+    def _line(self, text: str) -> None:
+        clear = "\r\x1b[K" if self._live else ""
+        self._stream.write(f"{clear}[{time.monotonic() - self._begin:7.1f}] {text}\n")
+        self._stream.flush()
+
+    def _tail(self, log: str) -> list[str]:
+        try:
+            with open(os.path.join(self._root, log), "rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - 16384))
+                text = file.read().decode(errors="replace")
+        except OSError as problem:
+            return [f"(the log cannot be read: {problem.strerror})"]
+        return text.splitlines()[-TAIL_LINES:]
+
+    def _draw_forever(self) -> None:
+        while not self._closed.wait(0.5):
+            with self._lock:
+                if self._closed.is_set() or not self._running:
+                    continue
+                now = time.monotonic()
+                what = ", ".join(f"{name} {duration(now - begin)}" for name, begin in self._running.items())
+                width = os.get_terminal_size(self._stream.fileno()).columns if self._stream.isatty() else 80
+                self._stream.write(f"\r\x1b[K{what[: max(10, width - 1)]}")
+                self._stream.flush()
+
+
+def duration(seconds: float) -> str:
+    """``3.2 s``, ``4 min 5 s``, ``1 h 2 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def size(count: int) -> str:
+    """Bytes for people: ``1.6 GB`` (powers of ten)."""
+    value = float(count)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}"
+        value /= 1000
+    return f"{value:.2f} GB"

@@ -1,0 +1,95 @@
+"""``--check-reproducible``: nodes are built again beside the first image, and the two are compared.
+
+Verdicts are kept in out/report/reproducible.json under the node's signature, so a long list can be worked off in
+several runs: what has a verdict for its present signature is not built again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any, TextIO
+
+from .errors import UserError
+from .model import Node
+from .plan import UP_TO_DATE, Decision
+from .records import Record, write_atomically
+
+if TYPE_CHECKING:
+    from .engines.base import Engine
+    from .work import Worker
+
+REPORT = os.path.join("report", "reproducible.json")
+
+#: Differing paths that are printed and kept of one node.
+SHOWN = 40
+
+
+def check(worker: Worker, nodes: list[Node], out_dir: str, out: TextIO) -> bool:
+    """Judge every node; returns whether all are reproducible. Raises ``UserError`` when one is not up to date."""
+    path = os.path.join(out_dir, REPORT)
+    verdicts = _read(path)
+    good = True
+    for node in nodes:
+        decision = worker.planner.decisions[node.name]
+        if decision.state != UP_TO_DATE or decision.record is None:
+            raise UserError(
+                "reproduce-stale", f"{node.name} is not up to date", hint="build it first, then check it"
+            )
+        verdict = verdicts.get(node.name)
+        if verdict is None or verdict.get("signature") != decision.signature:
+            verdict = _judge(worker, decision, decision.record)
+            verdicts[node.name] = verdict
+            write_atomically(path, json.dumps(verdicts, indent=1, sort_keys=True).encode() + b"\n")
+        _show(node, verdict, out)
+        good = good and bool(verdict["reproducible"])
+    return good
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            value = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _judge(worker: Worker, decision: Decision, record: Record) -> dict[str, Any]:
+    begin = time.monotonic()
+    image = worker.build_beside(decision)
+    engine = worker.space.engine()
+    verdict: dict[str, Any] = {
+        "signature": decision.signature,
+        "reproducible": worker.space.content_id(image) == record.content_id,
+        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "seconds": round(time.monotonic() - begin, 1),
+    }
+    if not verdict["reproducible"]:
+        found = _differences(engine, worker.run.id, record.image_id, image.id)
+        verdict["differences"] = found[:SHOWN]
+        verdict["count"] = len(found)
+    if image.id != record.image_id:
+        engine.remove([image.id])
+    return verdict
+
+
+def _differences(engine: Engine, run: str, first: str, second: str) -> list[str]:
+    from . import tree
+
+    listings = []
+    for image in (first, second):
+        with engine.rootfs(image, run) as stream:
+            listings.append(tree.from_tar(stream))
+    return tree.differences(*listings) or ["only the image's configuration differs"]
+
+
+def _show(node: Node, verdict: dict[str, Any], out: TextIO) -> None:
+    if verdict["reproducible"]:
+        out.write(f"{node.name}: reproducible\n")
+    else:
+        out.write(f"{node.name}: NOT reproducible, {verdict['count']} differences\n")
+        for line in verdict["differences"]:
+            out.write(f"    {line}\n")
+    out.flush()

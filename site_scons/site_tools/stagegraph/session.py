@@ -1,0 +1,149 @@
+"""One run that builds: its locks, its directory, its signals, its worker and its report.
+
+A no-op has no session: nothing is locked, written or started for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import socket
+import sys
+import threading
+
+from . import process, runs
+from .engines import detect
+from .errors import UserError
+from .plan import UP_TO_DATE, Planner
+from .report import Terminal
+from .runs import StoreLock, TreeLock
+from .work import Settings, Worker
+from .world import Workspace
+
+#: How long a stopped engine may clean up after itself, in seconds.
+GRACE = 10.0
+
+
+class Session:
+    """Opened when a plan holds work, closed when SCons ends.
+
+    out: the output directory, absolute; requested: names of the nodes of this run
+    """
+
+    def __init__(
+        self, space: Workspace, planner: Planner, settings: Settings, out: str, requested: list[str]
+    ) -> None:
+        self.planner = planner
+        self.requested = requested
+        self.failed = False
+        self._space = space
+        self._tree_lock = TreeLock(out)
+        self._tree_lock.acquire()
+        self._store_lock: StoreLock | None = None
+        self._run: runs.Run | None = None
+        self._terminal = Terminal(sys.stdout, space.root)
+        self._settings = settings
+        self._worker: Worker | None = None
+        self._lock = threading.Lock()
+        _watch_signals()
+
+    def bring_up_to_date(self, name: str) -> None:
+        """Do what the plan says of one node and report it; raises ``UserError``."""
+        worker = self._open()
+        try:
+            worker.bring_up_to_date(name)
+        except process.Stopped as problem:
+            raise UserError("run-stopped", f"{name} was stopped") from problem
+        except UserError as problem:
+            self.failed = True
+            failing = worker.failing.pop(name, None)
+            node, log = failing if failing is not None else (self.planner.graph.nodes[name], "")
+            self._terminal.failed(node, problem, log)
+            raise
+
+    def _open(self) -> Worker:
+        """The worker; what it needs of the engine and the disk is set up when the first node needs it."""
+        with self._lock:
+            if self._worker is None:
+                engine = self._space.engine()
+                detect.check_version(engine)
+                self._store_lock = StoreLock(engine.store())
+                self._store_lock.acquire(alone=False)
+                dead = runs.dead_runs()
+                if dead:
+                    engine.sweep(dead)
+                    runs.remove_dead(dead)
+                self._run = runs.open_run()
+                process.set_scratch(self._run.scratch)
+                register_roots(engine.store(), os.path.join(self._space.root, "out", "images"))
+                self._worker = Worker(self._space, self.planner, self._run, self._settings, self._terminal)
+            return self._worker
+
+    def check(self) -> None:
+        """At the end of a good run everything asked for has to be up to date still; raises ``UserError``.
+
+        It is not when a file was edited while the run went on, or when a parent that had to be restored came out
+        different after another child of it had been judged.
+        """
+        if self._worker is None:
+            return
+        again = Planner(self.planner.graph, self._space).plan(self.requested)
+        stale = [decision for decision in again.values() if decision.state != UP_TO_DATE]
+        if stale:
+            first = stale[0]
+            more = f" and {len(stale) - 1} more" if len(stale) > 1 else ""
+            raise UserError(
+                "stale-after-run",
+                f"{first.node.name}{more} became stale during the run: {first.reasons[0]}",
+                hint="run the same command again",
+            )
+
+    def close(self) -> None:
+        """Show the table and let go of everything; called once, when SCons ends."""
+        names = [node.name for node in self.planner.graph.closure(self.requested)]
+        if self.failed:
+            waiting = [name for name in names if self._untried(name)]
+            self._terminal.not_tried(waiting)
+        self._terminal.close(names)
+        if self._run is not None:
+            self._run.close()
+        if self._store_lock is not None:
+            self._store_lock.release()
+        self._tree_lock.release()
+
+    def _untried(self, name: str) -> bool:
+        decision = self.planner.decisions[name]
+        return decision.state != UP_TO_DATE and not self._terminal.has_failed(name)
+
+
+def register_roots(store: str, images: str) -> None:
+    """Tell the store that the records below ``images`` need their images: ``scons gc`` asks all checkouts."""
+    directory = os.path.join(store, "roots")
+    os.makedirs(directory, exist_ok=True)
+    name = hashlib.sha256(images.encode()).hexdigest()[:16]
+    path = os.path.join(directory, name)
+    if not os.path.exists(path):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(images + "\n")
+
+
+def _watch_signals() -> None:
+    """Stop the engines at once on SIGINT, SIGTERM or SIGHUP.
+
+    SCons sets its own handlers, after reading the SConstruct, which wait for running actions. The wake-up byte of the
+    interpreter arrives all the same, so a thread that reads it needs no handler of its own.
+    """
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    stopping = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+    def watch() -> None:
+        keep = sender  # the descriptor must live as long as the process
+        while keep:
+            data = receiver.recv(64)
+            if any(number in stopping for number in data):
+                process.stop_all(GRACE)
+
+    threading.Thread(target=watch, daemon=True, name="signals").start()

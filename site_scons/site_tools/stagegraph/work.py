@@ -1,0 +1,302 @@
+"""Doing what the plan says: one node at its turn, from the missing parents it needs to its record.
+
+Nothing here decides. Each method may run in a worker thread of SCons; two threads never work on the same node.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import IO, Protocol
+
+from . import exports, records, root, transport
+from .engines.base import Engine
+from .errors import UserError
+from .model import LABEL_NODE, LABEL_SIGNATURE, BuildRequest, ImageConfig, Node
+from .plan import ADOPT, BUILD, RELABEL, UP_TO_DATE, Decision, Planner, tag_of
+from .records import Record
+from .report import ADOPTED, BUILT, EXPORTED, RELABELLED
+from .runs import Run
+from .signature import ledger, sign
+from .world import Workspace
+
+
+class Reporter(Protocol):
+    """Who is told what happens."""
+
+    def start(self, node: Node, what: str, reasons: list[str], log: str) -> None:
+        """Work on a node begins; ``log`` is the path of its log relative to the project's root, or empty."""
+
+    def end(self, node: Node, what: str, seconds: float) -> None:
+        """The node is up to date now; ``what`` is ADOPTED, BUILT, EXPORTED or RELABELLED."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one run was asked for beyond the graph.
+
+    parallel: how many nodes may be built at once; transport: settings for every RUN (mirrors, proxies);
+    log_dir: where the logs of this run go, relative to the project's root or absolute
+    """
+
+    parallel: int
+    log_dir: str
+    transport: Mapping[str, str] = field(default_factory=dict)
+
+
+class Worker:
+    """Brings nodes up to date in one run."""
+
+    def __init__(self, space: Workspace, planner: Planner, run: Run, settings: Settings, reporter: Reporter) -> None:
+        self.space = space
+        self.planner = planner
+        self.run = run
+        self.settings = settings
+        self.reporter = reporter
+        #: Node asked for → the node whose work failed for it (itself or a restored parent) and its log.
+        self.failing: dict[str, tuple[Node, str]] = {}
+        self._files = itertools.count()
+        self._locks: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def bring_up_to_date(self, name: str) -> None:
+        """Adopt, build, export or relabel one node whose parents have had their turn; raises ``UserError``."""
+        with self._lock:
+            lock = self._locks.setdefault(name, threading.Lock())
+        with lock:
+            decision = self.planner.settle(name)
+            if decision.state == BUILD and self._restore_parents(decision.node):
+                decision = self.planner.settle(name)
+            if decision.state == UP_TO_DATE:
+                return
+            self._work(decision)
+
+    def _restore_parents(self, node: Node) -> bool:
+        """Build again parents that count as up to date but whose images are gone; returns whether there were any."""
+        missing = self.planner.missing_parents(node.name)
+        for parent in missing:
+            image = self.planner.decisions[parent].record
+            short = image.image_id[7:19] if image else ""
+            self.planner.mark_missing(
+                parent, f"image {short} was removed from the engine's store and {node.name} needs it"
+            )
+            self.bring_up_to_date(parent)
+        return bool(missing)
+
+    def _work(self, decision: Decision) -> None:
+        node = decision.node
+        begin = time.monotonic()
+        log = self._log_path(node) if decision.state == BUILD and node.kind != "rootfs" else ""
+        self.reporter.start(node, decision.state, decision.reasons, log)
+        self.failing[node.name] = (node, log)
+        if decision.state == RELABEL:
+            record, what = self._relabel(decision), RELABELLED
+        elif decision.state == ADOPT:
+            record, what = self._adopt(decision), ADOPTED
+        elif node.kind == "rootfs":
+            record, what = self._export(decision), EXPORTED
+        else:
+            record, what = self._build(decision, log), BUILT
+        self.planner.done(node.name, record)
+        del self.failing[node.name]
+        self.reporter.end(node, what, time.monotonic() - begin)
+
+    def _log_path(self, node: Node) -> str:
+        name = node.name.replace("/", "-").replace(":", ".")
+        return os.path.join(self.settings.log_dir, f"{name}.log")
+
+    def _open_log(self, path: str, decision: Decision) -> IO[bytes]:
+        full = self.space.path(path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        log = open(full, "wb")  # noqa: SIM115 - the caller closes it
+        for reason in decision.reasons:
+            log.write(f"# {decision.node.name}: {reason}\n".encode())
+        return log
+
+    # Images ----------------------------------------------------------------------------------------------------
+
+    def _adopt(self, decision: Decision) -> Record:
+        image = decision.image
+        assert image is not None
+        self._name(decision.node, image.id, ())
+        return self._record(decision, image, ADOPTED, 0.0, "")
+
+    def _build(self, decision: Decision, log_path: str) -> Record:
+        node = decision.node
+        engine = self.space.engine()
+        begin = time.monotonic()
+        self.space.check_watched(node)
+        with self._open_log(log_path, decision) as log:
+            if node.kind == "root":
+                image_id = self._root(engine, decision, log)
+            else:
+                self._check_base(node)
+                image_id = engine.build(self._request(decision), log)
+        seconds = time.monotonic() - begin
+        image = self._verified(engine, decision, image_id)
+        self._check_inputs(decision)
+        self._name(node, image_id, (tag_of(node, decision.signature),))
+        return self._record(decision, image, BUILT, seconds, log_path)
+
+    def _image_of(self, name: str) -> str:
+        record = self.planner.decisions[name].record
+        assert record is not None, name
+        return record.image_id
+
+    def _request(self, decision: Decision) -> BuildRequest:
+        node = decision.node
+        images = {parent.ref: self._image_of(parent.node) for parent in node.parents}
+        iidfile = os.path.join(self.run.path, f"iid-{next(self._files)}")
+        return build_request(self.space, node, decision.signature, images, secret=self._secret(), iidfile=iidfile)
+
+    def _secret(self) -> str:
+        settings = {**self.settings.transport, **transport.share(self.settings.parallel)}
+        return self.run.secret(f"transport-{next(self._files)}", transport.text(settings))
+
+    def _root(self, engine: Engine, decision: Decision, log: IO[bytes]) -> str:
+        labels = {LABEL_NODE: decision.node.name, LABEL_SIGNATURE: decision.signature}
+        return root.make(engine, decision.node, labels, self.space.timestamp, self.run, self.settings.transport, log)
+
+    def _check_base(self, node: Node) -> None:
+        """An engine marks the child with the platform it is told, whatever the parent really is."""
+        if not node.parents:
+            return
+        base = node.parents[0]
+        if base.ref not in node.instructions[0]:
+            return
+        store = self.space.store()
+        assert store is not None
+        image = store.inspect(self._image_of(base.node))
+        found = f"{image.os}/{image.architecture}"
+        if found != node.platform:
+            raise UserError(
+                "parent-platform",
+                f"{node.name} is built for {node.platform}, but its parent {base.node} is an image for {found}",
+                hint="declare both stages on the same platform",
+            )
+
+    def _verified(self, engine: Engine, decision: Decision, image_id: str) -> ImageConfig:
+        """The new image's config, when it is what was asked for."""
+        node = decision.node
+        image = engine.inspect(image_id)
+        labels = image.config.get("Labels")
+        found = labels.get(LABEL_SIGNATURE) if isinstance(labels, Mapping) else None
+        if found != decision.signature:
+            raise UserError(
+                "image-unexpected",
+                f"the engine returned for {node.name} image {image_id[7:19]} with signature {found}",
+                hint="the engine may have answered from its cache; report it with the log",
+            )
+        if f"{image.os}/{image.architecture}" != node.platform:
+            raise UserError(
+                "image-unexpected",
+                f"the engine built {node.name} for {image.os}/{image.architecture} instead of {node.platform}",
+            )
+        return image
+
+    def _check_inputs(self, decision: Decision) -> None:
+        """What was built is only recorded when the inputs are still those that were signed."""
+        node = decision.node
+        self.space.check_watched(node)
+        parents = decision.ledger["parents"]
+        now = ledger(node, self.space.files(node), parents, self.space.timestamp)
+        if sign(now) != decision.signature:
+            names = sorted(n for n in {**now["files"], **decision.ledger["files"]}
+                           if now["files"].get(n) != decision.ledger["files"].get(n))  # fmt: skip
+            raise UserError(
+                "inputs-changed",
+                f"{', '.join(names)} changed while {node.name} was built, so the result was not recorded",
+                hint="run the same command again",
+            )
+
+    def _name(self, node: Node, image_id: str, own: tuple[str, ...]) -> None:
+        """Names for people first, our own tag last: it says that all checks were passed."""
+        names = (*node.tags, *own)
+        engine = self.space.engine()
+        for group in (node.tags, own):
+            if group:
+                engine.tag(image_id, group)
+        store = self.space.store()
+        if store is not None:
+            store.add(image_id, names)
+
+    def _record(self, decision: Decision, image: ImageConfig, how: str, seconds: float, log: str) -> Record:
+        engine = self.space.engine()
+        record = Record(
+            node=decision.node.name,
+            signature=decision.signature,
+            content_id=self.space.content_id(image),
+            image_id=image.id,
+            ledger=decision.ledger,
+            how=how,
+            when=_now(),
+            seconds=round(seconds, 3),
+            size=image.size,
+            engine=engine.name,
+            log=log,
+            reasons=tuple(decision.reasons),
+        )
+        records.write(self.space.path(decision.node.record), record)
+        return record
+
+    # Exports ---------------------------------------------------------------------------------------------------
+
+    def _export(self, decision: Decision) -> Record:
+        node = decision.node
+        image = self.planner.decisions[node.parents[0].node].record
+        assert image is not None
+        directory = self.space.path(os.path.dirname(node.record))
+        begin = time.monotonic()
+        size, extra = exports.export(self.space.engine(), image.image_id, self.run.id, directory)
+        record = Record(
+            node=node.name,
+            signature=decision.signature,
+            content_id=image.content_id,
+            image_id=image.image_id,
+            ledger=decision.ledger,
+            how=EXPORTED,
+            when=_now(),
+            seconds=round(time.monotonic() - begin, 3),
+            size=size,
+            engine=self.space.engine().name,
+            log="",
+            reasons=tuple(decision.reasons),
+            extra=extra,
+        )
+        exports.write_env(directory, node, record, image)
+        records.write(self.space.path(node.record), record)
+        return record
+
+    def _relabel(self, decision: Decision) -> Record:
+        node, record = decision.node, decision.record
+        image = self.planner.decisions[node.parents[0].node].record
+        assert record is not None and image is not None
+        exports.write_env(self.space.path(os.path.dirname(node.record)), node, record, image)
+        return record
+
+
+def build_request(
+    space: Workspace, node: Node, signature: str, images: Mapping[str, str], *, secret: str, iidfile: str
+) -> BuildRequest:
+    """The engine call for a node; ``images`` maps what the Dockerfile calls each parent to its image id."""
+    by_variable = {parent.ref: images[parent.ref] for parent in node.parents if parent.by_variable}
+    return BuildRequest(
+        context=space.root,
+        dockerfile=node.dockerfile,
+        target=node.step,
+        platform=node.platform,
+        build_args={**node.variables, **by_variable},
+        contexts={parent.ref: images[parent.ref] for parent in node.parents if not parent.by_variable},
+        labels={LABEL_NODE: node.name, LABEL_SIGNATURE: signature},
+        timestamp=space.timestamp,
+        secret=secret,
+        iidfile=iidfile,
+    )
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,0 +1,165 @@
+"""The world a plan asks: files, records and the engine's store, each looked at no more than it must be."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+
+from . import exports, ignore, inputs, records
+from .engines.base import Engine
+from .errors import UserError
+from .image import content_id
+from .model import ImageConfig, Node, StoredImage
+from .parsecache import ParseCache
+from .records import Record
+from .statcache import StatCache
+
+
+class StoreView:
+    """The engine's image list as it was when first asked for, kept up with what this run does."""
+
+    def __init__(self, engine: Engine, listed: Iterable[StoredImage]) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._ids: set[str] = set()
+        self._names: dict[str, str] = {}
+        self._configs: dict[str, ImageConfig] = {}
+        for image in listed:
+            self.add(image.id, image.names)
+
+    def has(self, image_id: str) -> bool:
+        return image_id in self._ids
+
+    def named(self, name: str) -> str:
+        return self._names.get(name, "")
+
+    def inspect(self, image_id: str) -> ImageConfig:
+        with self._lock:
+            known = self._configs.get(image_id)
+        if known is None:
+            known = self._engine.inspect(image_id)
+            with self._lock:
+                self._configs[image_id] = known
+        return known
+
+    def add(self, image_id: str, names: Iterable[str]) -> None:
+        """Take in an image that this run made, loaded or named."""
+        with self._lock:
+            self._ids.add(image_id)
+            for name in names:
+                self._names[name] = image_id
+
+
+class Workspace:
+    """One checkout with its out/ directory; the ``World`` of the planner.
+
+    root:      absolute path of the project
+    timestamp: SOURCE_DATE_EPOCH, in seconds
+    stats, parsed: what was hashed and parsed before; saved by whoever may write
+    engine:    gives the engine; asked only when the store matters, may raise ``UserError``
+    verify:    look at whole exported trees and at the images behind records, not only at marks
+    """
+
+    def __init__(
+        self, root: str, timestamp: int, engine: Callable[[], Engine], stats: StatCache, parsed: ParseCache, *, verify: bool = False
+    ) -> None:
+        self.root = root
+        self.timestamp = timestamp
+        self.stats = stats
+        self.parsed = parsed
+        self.verify = verify
+        self.tolerate_no_engine = False
+        self.no_engine = ""
+        self._engine = engine
+        self._view: StoreView | None = None
+        self._asked = False
+        self._ignores: dict[str, ignore.Ignore] = {}
+        self._watched: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    def path(self, relative: str) -> str:
+        """The absolute path of a path relative to the project's root (an absolute one stays as it is)."""
+        return os.path.join(self.root, relative)
+
+    def files(self, node: Node) -> Mapping[str, str]:
+        if not node.sources:
+            return {}
+        return inputs.snapshot(self.root, node.sources, self._ignore(node.dockerfile), self.stats)
+
+    def _ignore(self, dockerfile: str) -> ignore.Ignore:
+        if dockerfile not in self._ignores:
+            self._ignores[dockerfile] = ignore.load(self.root, dockerfile, self.parsed)
+        return self._ignores[dockerfile]
+
+    def record(self, node: Node) -> Record | None:
+        return records.read(self.path(node.record))
+
+    def store(self) -> StoreView | None:
+        with self._lock:
+            if not self._asked:
+                self._asked = True
+                self._view = self._list()
+            return self._view
+
+    def _list(self) -> StoreView | None:
+        try:
+            engine = self._engine()
+            return StoreView(engine, engine.images())
+        except UserError as problem:
+            if not self.tolerate_no_engine:
+                raise
+            self.no_engine = problem.message
+            return None
+
+    def engine(self) -> Engine:
+        """The engine; raises ``UserError`` when none works."""
+        return self._engine()
+
+    def content_id(self, image: ImageConfig) -> str:
+        return content_id(image)
+
+    def damage(self, node: Node, record: Record) -> str:
+        if node.kind == "rootfs":
+            return exports.damage(self.path(os.path.dirname(node.record)), record, deep=self.verify)
+        if self.verify:
+            return self._image_damage(record)
+        return ""
+
+    def _image_damage(self, record: Record) -> str:
+        store = self.store()
+        if store is None or not store.has(record.image_id):
+            return ""
+        found = content_id(store.inspect(record.image_id))
+        if found == record.content_id:
+            return ""
+        return f"image {record.image_id[7:19]} has content {found[7:19]}, its record says {record.content_id[7:19]}"
+
+    def outdated_labels(self, node: Node, record: Record, image: Record) -> str:
+        return exports.outdated(self.path(os.path.dirname(node.record)), node, record, image)
+
+    def watch(self, dockerfile: str) -> None:
+        """Remember the files that the engine reads by itself during a build, as they are now."""
+        for path in _read_by_engine(dockerfile):
+            self._watched[path] = self._state(path)
+
+    def check_watched(self, node: Node) -> None:
+        """Raise ``UserError`` when the Dockerfile or its ignore file is not what this run has read."""
+        for path in _read_by_engine(node.dockerfile):
+            if self._state(path) != self._watched[path]:
+                raise UserError(
+                    "inputs-changed",
+                    f"{path} was edited after this run had read it, so {node.name} was not recorded",
+                    hint="run the same command again",
+                )
+
+    def _state(self, path: str) -> bytes:
+        try:
+            with open(self.path(path), "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return b""
+
+
+def _read_by_engine(dockerfile: str) -> tuple[str, ...]:
+    return (dockerfile, f"{dockerfile}.dockerignore", ".dockerignore")
