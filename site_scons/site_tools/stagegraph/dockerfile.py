@@ -225,6 +225,8 @@ class _Reader:
         if keyword in _REFUSED:
             self._unsupported(keyword, f"{keyword} {_REFUSED[keyword]}")
         fields = self._flags(keyword, flags)
+        if args and args[0].startswith("--") and not is_json:
+            self._unsupported(f"{keyword} -- {args[0]}", "it reads like a flag; begin with another word")
         if keyword == "FROM":
             self._from(fields, args)
         elif keyword == "ARG":
