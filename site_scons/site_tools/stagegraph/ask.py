@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -46,8 +47,17 @@ def _command(decision: Decision, argv_of: ArgvOf, out: TextIO) -> None:
         out.write(f"# {node.name}: adopts {decision.image.id}, which the store holds for the same signature\n")
     elif decision.state == RELABEL:
         out.write(f"# {node.name}: writes artifact.env anew, exports nothing\n")
+    elif node.kind == "rootfs":
+        source = decision.node.parents[0].node
+        out.write(f"# {node.name}: exports the root file system of {source} to {os.path.dirname(node.record)}\n")
+    elif node.kind == "root":
+        out.write(f"# {node.name}: makes or takes a root file system ({_options(node)}) and puts it into the store\n")
     else:
         out.write(_shown(argv_of(decision)) + "\n")
+
+
+def _options(node: Node) -> str:
+    return ", ".join(f"{name} {value}" for name, value in node.options.items() if value)
 
 
 def _shown(argv: list[str]) -> str:

@@ -6,13 +6,18 @@ import atexit
 import os
 import sys
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
 
-from SCons.Script import BUILD_TARGETS
+from SCons.Script import BUILD_TARGETS, COMMAND_LINE_TARGETS
 
 from . import nodes, settings
 from .errors import UserError
 from .plan import UP_TO_DATE, Decision
-from .project import OUT, Project, fail, run_name
+from .project import OUT, Project, run_name
+
+if TYPE_CHECKING:
+    from .session import Session
 
 
 def carry_out(project: Project) -> None:
@@ -20,6 +25,11 @@ def carry_out(project: Project) -> None:
     project.seal()
     if settings.option("list_targets"):
         _list_targets(project)
+    words = [str(word) for word in COMMAND_LINE_TARGETS]
+    if words and words[0] in COMMANDS:
+        if len(words) > 1:
+            raise UserError("command-words", f"{words[0]} stands alone, but {words[1]!r} follows it")
+        COMMANDS[words[0]](project)
     requested, other = project.requested()
     project.check_words(other)
     if settings.option("clean"):
@@ -70,8 +80,8 @@ def _answer(project: Project, requested: list[str], other: list[str]) -> None:
 
 
 def _argv(project: Project, decision: Decision) -> list[str]:
-    """The command that the real run executes for a node, placeholders where an image does not exist yet."""
-    from . import ask, exports, root
+    """The engine call that the real run makes for a step, placeholders where an image does not exist yet."""
+    from . import ask
     from .work import build_request
 
     engine = project.any_engine()
@@ -81,10 +91,6 @@ def _argv(project: Project, decision: Decision) -> list[str]:
         other = project.planner.decisions[parent.node]
         known = other.image.id if other.image is not None else other.record.image_id if other.record else ""
         images[parent.ref] = known if known and other.state in (UP_TO_DATE, "adopt") else ask.placeholder(parent.node)
-    if node.kind == "rootfs":
-        return exports.shown_argv(images["image"], node)
-    if node.kind == "root":
-        return root.shown_argv(node, project.space.timestamp)
     signature = decision.signature or f"<signature of {node.name}>"
     return engine.build_argv(
         build_request(project.space, node, signature, images, secret="/dev/null", iidfile="/dev/null")
@@ -96,28 +102,9 @@ def _prepare(project: Project, requested: list[str]) -> None:
     if _is_done(project.decide(requested)):
         project.save_caches()
         return
-    from .session import Session
-    from .work import Settings
-
-    try:
-        session = Session(
-            project.space,
-            project.planner,
-            Settings(
-                parallel=int(settings.option("num_jobs")),
-                log_dir=settings.setting("LOG_DIR") or os.path.join(OUT, "logs", run_name()),
-                transport={name: settings.setting(name) for name in settings.TRANSPORT},
-            ),
-            project.space.path(OUT),
-            requested,
-        )
-    except UserError as problem:
-        fail(problem)
+    project.session = _open_session(project, requested)
     # Another run may have finished nodes between the first look and the lock.
     project.planner.plan(requested)
-    project.session = session
-    atexit.register(project.save_caches)
-    atexit.register(session.close)
     BUILD_TARGETS.append(nodes.ending(project, requested))
 
 
@@ -125,8 +112,49 @@ def _is_done(decisions: dict[str, Decision]) -> bool:
     return all(decision.state == UP_TO_DATE for decision in decisions.values())
 
 
-def _check_reproducible(project: Project, requested: list[str]) -> None:
+def _open_session(project: Project, requested: list[str]) -> Session:
+    from .session import Session
+    from .work import Settings
+
+    chosen = Settings(
+        parallel=int(settings.option("num_jobs")),
+        log_dir=settings.setting("LOG_DIR") or os.path.join(OUT, "logs", run_name()),
+        transport={name: settings.setting(name) for name in settings.TRANSPORT},
+    )
+    session = Session(project.space, project.planner, chosen, project.space.path(OUT), requested)
+    atexit.register(project.save_caches)
+    atexit.register(session.close)
+    return session
+
+
+def _check_reproducible(project: Project, requested: list[str]) -> NoReturn:
+    """Judge the requested nodes and everything below them, exports left out."""
     from . import reproduce
 
-    code = reproduce.check(project, requested, sys.stdout)
-    sys.exit(code)
+    project.decide(requested)
+    session = _open_session(project, requested)
+    judged = [node for node in project.graph.closure(requested) if node.kind != "rootfs"]
+    good = reproduce.check(session.worker(), judged, project.space.path(OUT), sys.stdout)
+    sys.exit(0 if good else 1)
+
+
+def _gc(project: Project) -> NoReturn:
+    from . import gc
+
+    images = project.space.path(os.path.join(OUT, "images"))
+    gc.collect(project.engine(), images, sys.stdout, dry=bool(settings.option("no_exec")))
+    sys.exit(0)
+
+
+def _lint(project: Project) -> NoReturn:
+    from . import lint
+
+    findings = lint.lint(project.root, project.dockerfiles(), project.values)
+    for finding in findings:
+        sys.stdout.write(f"{finding}\n")
+    sys.stdout.write(f"{len(findings)} findings\n")
+    sys.exit(1 if any(finding.severity == "error" for finding in findings) else 0)
+
+
+#: Words on the command line that do something other than build targets; each stands alone.
+COMMANDS: dict[str, Callable[[Project], NoReturn]] = {"gc": _gc, "lint": _lint}

@@ -19,10 +19,14 @@ from .runs import StoreLock
 
 @dataclass(frozen=True)
 class Doomed:
-    """An image that nobody needs: its id and the names of ours it bears."""
+    """An image that nobody needs: its id and the names of ours it bears.
+
+    shared: it also bears a name that is not ours, so only our names go
+    """
 
     id: str
     names: tuple[str, ...]
+    shared: bool = False
 
 
 def collect(engine: Engine, images_dir: str, out: TextIO, *, dry: bool) -> None:
@@ -38,19 +42,20 @@ def collect(engine: Engine, images_dir: str, out: TextIO, *, dry: bool) -> None:
         for image in doomed:
             out.write(f"{'would remove' if dry else 'removes'} {image.id[7:19]}  {', '.join(image.names)}\n")
         if doomed and not dry:
-            engine.remove([image.id for image in doomed])
+            engine.untag([name for image in doomed if image.shared for name in image.names])
+            engine.remove([image.id for image in doomed if not image.shared])
         out.write(f"{len(doomed)} images {'would be removed' if dry else 'removed'}\n")
     finally:
         lock.release()
 
 
 def find(stored: Iterable[StoredImage], kept: set[str]) -> list[Doomed]:
-    """The images whose every name is one of ours and which no record needs."""
+    """The images that bear a name of ours and that no record needs."""
     found = []
     for image in stored:
         own = [name for name in image.names if name.startswith(f"{TAG_ROOT}/")]
         if own and image.id not in kept:
-            found.append(Doomed(image.id, tuple(own)))
+            found.append(Doomed(image.id, tuple(own), shared=len(own) < len(image.names)))
     return found
 
 

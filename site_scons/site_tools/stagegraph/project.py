@@ -13,7 +13,7 @@ from SCons.Script import BUILD_TARGETS, COMMAND_LINE_TARGETS
 from . import dockerfile, nodes, plan, settings
 from .errors import UserError
 from .graph import KNOWN_ARCHES, Graph, Stage, export_node, root_node
-from .model import Node
+from .model import Dockerfile, Node
 from .parsecache import ParseCache
 from .plan import Decision, Planner
 from .statcache import StatCache
@@ -53,7 +53,7 @@ class Project:
         self._files: dict[str, nodes.GraphFile] = {}
         cache = os.path.join(self.root, OUT, ".cache")
         self._parsed = ParseCache(os.path.join(cache, "dockerfiles.json"))
-        self._dockerfiles: dict[str, Any] = {}
+        self._dockerfiles: dict[str, Dockerfile] = {}
         self._engine: Engine | None = None
         self.session: Session | None = None
         self.space = Workspace(
@@ -260,6 +260,10 @@ class Project:
             return EngineOptions()
         root = os.path.abspath(store)
         return EngineOptions(root=os.path.join(root, "root"), runroot=os.path.join(root, "run"))
+
+    def dockerfiles(self) -> list[Dockerfile]:
+        """Every Dockerfile that a declared stage has."""
+        return list(self._dockerfiles.values())
 
     def file(self, name: str) -> nodes.GraphFile:
         """The SCons node of a graph node."""

@@ -73,12 +73,7 @@ def make_root(
     """
     check_emulation(arch)
     tar = os.path.join(work, "root.tar")
-    argv = ["mmdebstrap", f"--architectures={arch}", f"--variant={options['variant']}", "--format=tar"]
-    if options.get("include"):
-        argv.append(f"--include={options['include']}")
-    hook = os.path.join(os.path.dirname(os.path.abspath(__file__)), "root_sources.py")
-    # Devices belong to the machine the root will run on: the engine, or whoever starts it, brings them.
-    argv += ["--skip=output/dev", f"--setup-hook={hook}", f"--customize-hook={hook}", options["suite"], tar]
+    argv = mmdebstrap_argv(options, arch, tar)
     env = {
         "SOURCE_DATE_EPOCH": str(timestamp),
         "STAGEGRAPH_SUITE": options["suite"],
@@ -105,6 +100,17 @@ def make_root(
     layout = os.path.join(work, "layout")
     oci.write_layout(layout, tar, _config(arch, timestamp, labels))
     return layout
+
+
+def mmdebstrap_argv(options: Mapping[str, str], arch: str, tar: str) -> list[str]:
+    """The command that makes a root file system into the file ``tar``."""
+    hook = os.path.join(os.path.dirname(os.path.abspath(__file__)), "root_sources.py")
+    # Devices belong to the machine the root will run on: the engine, or whoever starts it, brings them.
+    return [
+        *("mmdebstrap", f"--architectures={arch}", f"--variant={options['variant']}", "--format=tar"),
+        *([f"--include={options['include']}"] if options.get("include") else []),
+        *("--skip=output/dev", f"--setup-hook={hook}", f"--customize-hook={hook}", options["suite"], tar),
+    ]
 
 
 def _config(arch: str, timestamp: int, labels: Mapping[str, str]) -> dict[str, object]:

@@ -50,7 +50,7 @@ class Session:
 
     def bring_up_to_date(self, name: str) -> None:
         """Do what the plan says of one node and report it; raises ``UserError``."""
-        worker = self._open()
+        worker = self.worker()
         try:
             worker.bring_up_to_date(name)
         except process.Stopped as problem:
@@ -62,7 +62,7 @@ class Session:
             self._terminal.failed(node, problem, log)
             raise
 
-    def _open(self) -> Worker:
+    def worker(self) -> Worker:
         """The worker; what it needs of the engine and the disk is set up when the first node needs it."""
         with self._lock:
             if self._worker is None:

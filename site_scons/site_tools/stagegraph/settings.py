@@ -46,7 +46,7 @@ def register() -> None:
     if _registered:
         return
     _registered = True
-    AddOption("--engine", dest="engine", default="auto", choices=("auto", "buildah", "podman"),
+    AddOption("--engine", dest="engine", default="auto", metavar="NAME",
               help="the engine that builds: auto (the first that works), buildah, podman")  # fmt: skip
     AddOption("--store", dest="store", default="", metavar="DIR", help="keep images in a store of its own below DIR")
     AddOption("--why", dest="why", action="store_true", help="print why each stale node is stale, build nothing")

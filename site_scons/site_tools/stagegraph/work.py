@@ -126,26 +126,35 @@ class Worker:
         return self._record(decision, image, ADOPTED, 0.0, "")
 
     def _build(self, decision: Decision, log_path: str) -> Record:
+        begin = time.monotonic()
+        image = self._make(decision, log_path)
+        seconds = time.monotonic() - begin
+        self._check_inputs(decision)
+        self._name(decision.node, image.id, (tag_of(decision.node, decision.signature),))
+        return self._record(decision, image, BUILT, seconds, log_path)
+
+    def build_beside(self, decision: Decision) -> ImageConfig:
+        """Build a node that is up to date once more, without a name or a record; returns the second image."""
+        node = decision.node
+        log = self._log_path(node)
+        self.failing[node.name] = (node, log)
+        self._restore_parents(node)
+        image = self._make(decision, log)
+        del self.failing[node.name]
+        return image
+
+    def _make(self, decision: Decision, log_path: str) -> ImageConfig:
+        """A new image of a node, verified to be what was asked for."""
         node = decision.node
         engine = self.space.engine()
-        begin = time.monotonic()
-        self.space.check_watched(node)
         with self._open_log(log_path, decision) as log:
             if node.kind == "root":
                 image_id = self._root(engine, decision, log)
             else:
+                self.space.check_watched(node)
                 self._check_base(node)
                 image_id = engine.build(self._request(decision), log)
-        seconds = time.monotonic() - begin
-        image = self._verified(engine, decision, image_id)
-        self._check_inputs(decision)
-        self._name(node, image_id, (tag_of(node, decision.signature),))
-        return self._record(decision, image, BUILT, seconds, log_path)
-
-    def _image_of(self, name: str) -> str:
-        record = self.planner.decisions[name].record
-        assert record is not None, name
-        return record.image_id
+        return self._verified(engine, decision, image_id)
 
     def _request(self, decision: Decision) -> BuildRequest:
         node = decision.node
@@ -201,7 +210,8 @@ class Worker:
     def _check_inputs(self, decision: Decision) -> None:
         """What was built is only recorded when the inputs are still those that were signed."""
         node = decision.node
-        self.space.check_watched(node)
+        if node.kind == "step":
+            self.space.check_watched(node)
         parents = decision.ledger["parents"]
         now = ledger(node, self.space.files(node), parents, self.space.timestamp)
         if sign(now) != decision.signature:
