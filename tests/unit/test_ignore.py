@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from stagegraph import ignore
 from stagegraph.errors import UserError
 from stagegraph.parsecache import ParseCache

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-
 from stagegraph import ignore, inputs, statcache
 from stagegraph.errors import UserError
 from stagegraph.model import Source
