@@ -98,10 +98,10 @@ class ContainersStoreEngine:
                 argv += [flag, value]
         return [*argv, *words]
 
-    def ask(self, *words: str, env: Mapping[str, str] | None = None) -> str:
+    def ask(self, *words: str, env: Mapping[str, str] | None = None, cwd: str | None = None) -> str:
         """What a command of the engine prints; its failure is a ``UserError`` code engine-failed."""
         try:
-            return process.capture(self.command(*words), env=env)
+            return process.capture(self.command(*words), env=env, cwd=cwd)
         except process.CommandError as error:
             raise self._explained(error) from error
 
@@ -270,8 +270,19 @@ class ContainersStoreEngine:
             self.ask(*self._rmi(), *words)
 
     def load(self, layout: str) -> str:
-        """See ``base.Engine``."""
-        return self._pulled(self.ask("pull", "--quiet", f"oci:{os.path.abspath(layout)}"))
+        """See ``base.Engine``.
+
+        The store names a loaded image after the path of its layout as it is given, and refuses paths that make no name. So
+        it is given by a link whose name is one, and that name is taken away again.
+        """
+        from tempfile import TemporaryDirectory
+
+        link = f"stagegraph-load-{os.urandom(8).hex()}"
+        with TemporaryDirectory(dir=process.environment().get("TMPDIR")) as directory:
+            os.symlink(os.path.abspath(layout), os.path.join(directory, link))
+            image_id = self._pulled(self.ask("pull", "--quiet", f"oci:{link}", cwd=directory))
+        self.untag([f"localhost/{link}:latest"])
+        return image_id
 
     def pull(self, reference: str, platform: str) -> str:
         """See ``base.Engine``."""
