@@ -3,7 +3,7 @@
 #
 #   apt.sh install PACKAGE…               installs packages of the root's own architecture
 #   apt.sh download ARCH DIR PACKAGE…     puts the verified .deb files of ARCH into DIR
-#   apt.sh source DIR PACKAGE…            puts the verified source packages, not unpacked, into DIR
+#   apt.sh source DIR PACKAGE…            puts the verified upstream tarballs of source packages into DIR
 set -Eeuo pipefail
 
 here=$(dirname "${BASH_SOURCE[0]}")
@@ -72,7 +72,7 @@ main() {
             shift
             apt_prepare source
             mkdir -p "$directory"
-            (cd "$directory" && apt-get "${options[@]}" -o APT::Sandbox::User=root source --download-only "$@")
+            (cd "$directory" && apt-get "${options[@]}" -o APT::Sandbox::User=root source --tar-only "$@")
             ;;
         *) die "apt.sh: unknown command '$command'" "install, download or source" ;;
     esac

@@ -3,7 +3,7 @@
 
     elf.py ARCH PATH…      exit 1 and one line per offender if an ELF file is not for ARCH
 
-Only the fields of the ELF header and the dynamic section are read (System V ABI, chapters 4 and 5).
+Objects inside static libraries (ar archives) count as well. Only the fields of the ELF header and the dynamic section are read (System V ABI, chapters 4 and 5).
 """
 
 from __future__ import annotations
@@ -90,10 +90,29 @@ def elf_files(*roots: Path) -> Iterator[tuple[Path, Elf]]:
                 yield path, elf
 
 
+def archive_machines(path: Path) -> set[int]:
+    """Return the machines of the ELF objects in the ar archive `path`; empty if it is no archive."""
+    machines: set[int] = set()
+    with path.open("rb") as file:
+        if file.read(8) != b"!<arch>\n":
+            return machines
+        while len(header := file.read(60)) == 60:
+            size = int(header[48:58])
+            start = file.tell()
+            head = file.read(20)
+            if head[:4] == b"\x7fELF":
+                machines.add(struct.unpack_from("<H", head, 18)[0])
+            file.seek(start + size + size % 2)
+    return machines
+
+
 def wrong_machine(arch: str, *roots: Path) -> list[str]:
-    """Return one sentence for each ELF file below `roots` that is not for `arch`."""
-    return [f"{path}: machine {elf.machine}, expected {MACHINES[arch]} ({arch})"
-            for path, elf in elf_files(*roots) if elf.machine != MACHINES[arch]]
+    """Return one sentence for each ELF file or static library below `roots` that is not for `arch`."""
+    found = [(path, {elf.machine}) for path, elf in elf_files(*roots)]
+    for root in roots:
+        found += [(path, archive_machines(path)) for path in sorted(root.rglob("*.a")) if not path.is_symlink()]
+    return [f"{path}: machine {', '.join(map(str, sorted(machines)))}, expected {MACHINES[arch]} ({arch})"
+            for path, machines in found if machines - {MACHINES[arch]}]
 
 
 def main() -> int:

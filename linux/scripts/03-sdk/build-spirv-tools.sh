@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# SPIRV-Tools: the optimizer as a library, and its programs. It takes the installed SPIR-V headers as its source.
+set -Eeuo pipefail
+# shellcheck source=linux/scripts/03-sdk/target.sh
+source /run/target.sh
+/run/build-component.sh spirv-tools compiled "-DSPIRV-Headers_SOURCE_DIR=$VULKAN_PREFIX" \
+    -DSPIRV_SKIP_TESTS=ON -DSPIRV_WERROR=OFF -DSPIRV_TOOLS_BUILD_STATIC=ON -DSPIRV_TOOLS_LIBRARY_TYPE=STATIC
