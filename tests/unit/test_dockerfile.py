@@ -48,7 +48,8 @@ from $BASE_IMAGE as clang
 COPY --chown=0:0 ./conf/ /etc/../etc/ conf*/x[ab] /etc/
 FROM --platform=linux/arm64 busybox@{DIGEST} AS box
 FROM gcc AS final
-COPY --from=clang /opt /opt
+ARG V
+COPY --from=clang /opt/${V} /opt
 COPY ["a b", "/a"]
 RUN --mount=from=box,target=/box --mount=type=bind,from=clang,src=/opt,dst=/o true
 ADD /rooted.tar /
@@ -64,11 +65,11 @@ ADD /rooted.tar /
     assert (box.base, box.platform) == (ImageUse("image", f"busybox@{DIGEST}", 13), "linux/arm64")
     assert final.base == ImageUse("step", "gcc", 14)
     assert [(use.kind, use.ref, use.line) for use in final.uses] == [
-        ("step", "clang", 15),
-        ("step", "box", 17),
-        ("step", "clang", 17),
+        ("step", "clang", 16),
+        ("step", "box", 18),
+        ("step", "clang", 18),
     ]
-    assert final.sources == (Source("a b", 16), Source("rooted.tar", 18))
+    assert final.sources == (Source("a b", 17), Source("rooted.tar", 19))
 
 
 def test_scratch_and_a_variable_platform(tmp_path: Path) -> None:

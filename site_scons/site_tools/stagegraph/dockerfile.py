@@ -392,16 +392,17 @@ class _Reader:
         if len(sources) > 1 and not destination.endswith("/"):
             hint = f"with several sources the destination is a directory: write {destination}/"
             self._fail("dockerfile-syntax", f"{keyword} takes {len(sources)} sources to {destination}", hint)
+        images = [value for name, value in fields if name == "from"]
         for source in sources:
             if keyword == "ADD" and _REMOTE.match(source):
                 self._unsupported(
                     f"ADD of {source}", "what it gives can change unseen; fetch and verify it in a RUN"
                 )
-            self._no_variable(source, keyword)
+            if not images:
+                self._no_variable(source, keyword)
             if re.search(r"[\"'\\]", source):
                 hint = "engines read them differently; rename the file, or for a blank use the JSON form"
                 self._unsupported(f"a quote or backslash in {keyword} {source}", hint)
-        images = [value for name, value in fields if name == "from"]
         if images:
             self._other_image(images[0], f"{keyword} --from={images[0]}")
         else:
