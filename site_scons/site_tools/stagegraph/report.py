@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable
 from typing import TextIO
 
 from .errors import UserError
@@ -45,20 +44,20 @@ class Terminal:
         because = "; ".join(reasons[:2]) + more
         with self._lock:
             self._running[node.name] = time.monotonic()
-            self._line(f"{what:8}{node.name}: {because}")
+            self._line(f"{what:10}{node.name}: {because}")
 
     def end(self, node: Node, what: str, seconds: float) -> None:
         with self._lock:
             self._running.pop(node.name, None)
             self._done.setdefault(what, []).append(node.name)
-            self._line(f"{what:8}{node.name} in {duration(seconds)}")
+            self._line(f"{what:10}{node.name} in {duration(seconds)}")
 
     def failed(self, node: Node, problem: UserError, log: str) -> None:
         """A node failed: the error, the tail of its log, where the rest is."""
         with self._lock:
             self._running.pop(node.name, None)
             self._failed.append(node.name)
-            self._line(f"FAILED  {node.name}")
+            self._line(f"FAILED    {node.name}")
             if log:
                 for line in self._tail(log):
                     self._stream.write(f"  | {line}\n")
@@ -66,36 +65,30 @@ class Terminal:
             self._stream.write(f"  error: {str(problem).replace(chr(10), chr(10) + '  ')}\n")
             self._stream.flush()
 
-    def close(self, requested: Iterable[str]) -> None:
-        """The table at the end; ``requested`` are all nodes of the run's closure. Nothing when nothing happened."""
-        self._closed.set()
-        with self._lock:
-            if self._live:
-                self._stream.write("\r\x1b[K")
-            if not self._done and not self._failed:
-                return
-            touched = {name for names in self._done.values() for name in names} | set(self._failed)
-            self._table(touched, set(requested))
-            self._stream.flush()
-
     def has_failed(self, name: str) -> bool:
         """Whether this node failed in this run."""
         return name in self._failed
 
-    def not_tried(self, names: list[str]) -> None:
-        """Say which nodes had no turn because of a failure."""
-        with self._lock:
-            self._done["not tried"] = names
+    def close(self, current: int, not_tried: list[str]) -> None:
+        """The table at the end, nothing when nothing happened.
 
-    def _table(self, touched: set[str], requested: set[str]) -> None:
-        idle = len(requested - touched)
-        columns = [(what, len(self._done.get(what, []))) for what in (BUILT, ADOPTED, EXPORTED, RELABELLED)]
-        columns += [("up to date", idle), ("failed", len(self._failed))]
-        columns += [("not tried", len(self._done.get("not tried", [])))]
-        shown = [f"{count} {what}" for what, count in columns if count]
-        elapsed = duration(time.monotonic() - self._begin)
-        self._stream.write(f"{', '.join(shown)} in {elapsed}\n")
-        for what, names in (("failed", self._failed), ("not tried", self._done.get("not tried", []))):
+        current: how many nodes are up to date now; not_tried: the stale ones that had no turn
+        """
+        self._closed.set()
+        with self._lock:
+            if self._live:
+                self._stream.write("\r\x1b[K")
+            if self._done or self._failed:
+                self._table(current, not_tried)
+            self._stream.flush()
+
+    def _table(self, current: int, not_tried: list[str]) -> None:
+        counts = {what: len(self._done.get(what, [])) for what in (BUILT, ADOPTED, EXPORTED, RELABELLED)}
+        counts["up to date"] = current - sum(counts.values())
+        counts |= {"failed": len(self._failed), "not tried": len(not_tried)}
+        shown = [f"{count} {what}" for what, count in counts.items() if count]
+        self._stream.write(f"{', '.join(shown)} in {duration(time.monotonic() - self._begin)}\n")
+        for what, names in (("failed", self._failed), ("not tried", not_tried)):
             for name in names:
                 self._stream.write(f"  {what:10}{name}\n")
 

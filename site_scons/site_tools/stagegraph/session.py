@@ -50,13 +50,19 @@ class Session:
 
     def bring_up_to_date(self, name: str) -> None:
         """Do what the plan says of one node and report it; raises ``UserError``."""
+        try:
+            self._bring_up_to_date(name)
+        except BaseException:
+            self.failed = True
+            raise
+
+    def _bring_up_to_date(self, name: str) -> None:
         worker = self.worker()
         try:
             worker.bring_up_to_date(name)
         except process.Stopped as problem:
             raise UserError("run-stopped", f"{name} was stopped") from problem
         except UserError as problem:
-            self.failed = True
             failing = worker.failing.pop(name, None)
             node, log = failing if failing is not None else (self.planner.graph.nodes[name], "")
             self._terminal.failed(node, problem, log)
@@ -102,19 +108,14 @@ class Session:
     def close(self) -> None:
         """Show the table and let go of everything; called once, when SCons ends."""
         names = [node.name for node in self.planner.graph.closure(self.requested)]
-        if self.failed:
-            waiting = [name for name in names if self._untried(name)]
-            self._terminal.not_tried(waiting)
-        self._terminal.close(names)
+        current = [name for name in names if self.planner.decisions[name].state == UP_TO_DATE]
+        waiting = [name for name in names if name not in current and not self._terminal.has_failed(name)]
+        self._terminal.close(len(current), waiting)
         if self._run is not None:
             self._run.close()
         if self._store_lock is not None:
             self._store_lock.release()
         self._tree_lock.release()
-
-    def _untried(self, name: str) -> bool:
-        decision = self.planner.decisions[name]
-        return decision.state != UP_TO_DATE and not self._terminal.has_failed(name)
 
 
 def register_roots(store: str, images: str) -> None:

@@ -162,6 +162,11 @@ class Worker:
         iidfile = os.path.join(self.run.path, f"iid-{next(self._files)}")
         return build_request(self.space, node, decision.signature, images, secret=self._secret(), iidfile=iidfile)
 
+    def _image_of(self, name: str) -> str:
+        record = self.planner.decisions[name].record
+        assert record is not None, name
+        return record.image_id
+
     def _secret(self) -> str:
         settings = {**self.settings.transport, **transport.share(self.settings.parallel)}
         return self.run.secret(f"transport-{next(self._files)}", transport.text(settings))
