@@ -34,7 +34,10 @@ apt_sources_of_root() {
                 delete value
                 for (i = 1; i <= NF; i++) {
                     if ($i ~ /^#/) continue
-                    if ($i ~ /^[ \t]/) { print "error: " file ": cannot read a continued line" > "/dev/stderr"; exit 1 }
+                    if ($i ~ /^[ \t]/) {
+                        print "error: " file ": cannot read a continued line" > "/dev/stderr"
+                        exit 1
+                    }
                     key = tolower($i); sub(/:.*/, "", key)
                     text = $i; sub(/^[^:]*:[ \t]*/, "", text)
                     value[key] = text

@@ -2,13 +2,17 @@
 # Installs the tooling that later stages run on the build platform. No compiler: the chain brings its own.
 set -Eeuo pipefail
 
-/run/apt.sh install binutils ca-certificates cmake libc6-dev make ninja-build patch patchelf pkgconf python3 xz-utils
+/run/apt.sh install binutils ca-certificates cmake libc6-dev make ninja-build patch \
+    patchelf pkgconf python3 xz-utils
 
 # Later scripts count on these; a package that was split or renamed shows here and not hours later.
 for tool in ar cmake ld make ninja patch patchelf pkg-config python3 xz; do
-    command -v "$tool" >/dev/null || { printf 'error: %s is missing after the installation\n' "$tool" >&2; exit 1; }
+    if ! command -v "$tool" >/dev/null; then
+        printf 'error: %s is missing after the installation\n' "$tool" >&2
+        exit 1
+    fi
 done
 if command -v gcc cc clang; then
-    printf 'error: a distribution compiler came in with the tooling; it would be taken for the chain'\''s own\n' >&2
+    echo "error: a distribution compiler came with the tooling; it would be taken for the chain's" >&2
     exit 1
 fi

@@ -3,7 +3,8 @@
 
     elf.py ARCH PATH…      exit 1 and one line per offender if an ELF file is not for ARCH
 
-Objects inside static libraries (ar archives) count as well. Only the fields of the ELF header and the dynamic section are read (System V ABI, chapters 4 and 5).
+Objects inside static libraries (ar archives) count as well. Only the fields of the ELF header and the
+dynamic section are read (System V ABI, chapters 4 and 5).
 """
 
 from __future__ import annotations
@@ -65,8 +66,14 @@ def read_elf(path: Path) -> Elf | None:
                 soname = value
             elif tag == _DT_STRTAB:
                 strings = value
-        base = next((at + strings - address for address, at, length in loads
-                     if address <= strings < address + length), None)
+        base = next(
+            (
+                at + strings - address
+                for address, at, length in loads
+                if address <= strings < address + length
+            ),
+            None,
+        )
         if base is None:
             return Elf(machine)
 
@@ -80,8 +87,11 @@ def read_elf(path: Path) -> Elf | None:
 def elf_files(*roots: Path) -> Iterator[tuple[Path, Elf]]:
     """Yield every ELF file that is a real file (no link) at or below `roots`, in sorted order."""
     for root in roots:
-        found = [root] if root.is_file() else sorted(
-            Path(folder) / name for folder, _, names in os.walk(root) for name in names)
+        found = (
+            [root]
+            if root.is_file()
+            else sorted(Path(folder) / name for folder, _, names in os.walk(root) for name in names)
+        )
         for path in found:
             if path.is_symlink() or not path.is_file():
                 continue
@@ -110,9 +120,14 @@ def wrong_machine(arch: str, *roots: Path) -> list[str]:
     """Return one sentence for each ELF file or static library below `roots` that is not for `arch`."""
     found = [(path, {elf.machine}) for path, elf in elf_files(*roots)]
     for root in roots:
-        found += [(path, archive_machines(path)) for path in sorted(root.rglob("*.a")) if not path.is_symlink()]
-    return [f"{path}: machine {', '.join(map(str, sorted(machines)))}, expected {MACHINES[arch]} ({arch})"
-            for path, machines in found if machines - {MACHINES[arch]}]
+        found += [
+            (path, archive_machines(path)) for path in sorted(root.rglob("*.a")) if not path.is_symlink()
+        ]
+    return [
+        f"{path}: machine {', '.join(map(str, sorted(machines)))}, expected {MACHINES[arch]} ({arch})"
+        for path, machines in found
+        if machines - {MACHINES[arch]}
+    ]
 
 
 def main() -> int:

@@ -17,11 +17,22 @@ import elf
 TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu", "riscv64": "riscv64-linux-gnu"}
 
 # Libraries that every root of the distribution has; all others travel with the tree.
-SYSTEM_LIBRARIES = frozenset((
-    "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1", "libresolv.so.2",
-    "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1", "ld-linux-riscv64-lp64d.so.1",
-    "libgcc_s.so.1", "libstdc++.so.6",
-))
+SYSTEM_LIBRARIES = frozenset(
+    (
+        "libc.so.6",
+        "libm.so.6",
+        "libdl.so.2",
+        "libpthread.so.0",
+        "librt.so.1",
+        "libutil.so.1",
+        "libresolv.so.2",
+        "ld-linux-x86-64.so.2",
+        "ld-linux-aarch64.so.1",
+        "ld-linux-riscv64-lp64d.so.1",
+        "libgcc_s.so.1",
+        "libstdc++.so.6",
+    )
+)
 
 
 def fail(sentence: str, hint: str = "") -> None:
@@ -38,7 +49,8 @@ def fetch(packages: list[str], arch: str, work: Path) -> dict[str, str]:
     versions = {}
     for deb in sorted((work / "debs").glob("*.deb")):
         name, version = subprocess.check_output(
-            ["dpkg-deb", "--showformat", "${Package} ${Version}", "--show", str(deb)], text=True).split()
+            ["dpkg-deb", "--showformat", "${Package} ${Version}", "--show", str(deb)], text=True
+        ).split()
         versions[name] = version
         subprocess.run(["dpkg-deb", "--extract", str(deb), str(work / "root")], check=True)
     shutil.rmtree(work / "debs")
@@ -53,8 +65,10 @@ def require_upstream(versions: dict[str, str], package: str, wanted: str, key: s
     upstream = versions[package].partition(":")[2] or versions[package]
     upstream = upstream.partition("-")[0].partition("~")[0].partition("+")[0]
     if upstream != wanted:
-        fail(f"{key}={wanted}, but the distribution's {package} is {versions[package]}",
-             f"set {key}={upstream} in the profile, or build it from source")
+        fail(
+            f"{key}={wanted}, but the distribution's {package} is {versions[package]}",
+            f"set {key}={upstream} in the profile, or build it from source",
+        )
 
 
 def move(source: Path, target: Path) -> None:
@@ -83,8 +97,10 @@ def make_relocatable(prefix: Path, libraries: Path, arch: str) -> None:
         needed = set(facts.needed) - SYSTEM_LIBRARIES
         lost = sorted(needed - present)
         if lost:
-            fail(f"{path} needs {', '.join(lost)}, which no package of the list delivers",
-                 "add the package to the list, or leave the program out")
+            fail(
+                f"{path} needs {', '.join(lost)}, which no package of the list delivers",
+                "add the package to the list, or leave the program out",
+            )
         if needed:
             origin = os.path.relpath(libraries, path.parent)
             subprocess.run(["patchelf", "--set-rpath", f"$ORIGIN/{origin}", str(path)], check=True)

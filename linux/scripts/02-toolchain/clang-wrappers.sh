@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # clang-wrappers.sh LLVM_RELEASE GCC_VERSION: writes /usr/local/bin/clang-<arch> and clang++-<arch>.
 #
-# Each calls the chain's clang for one target with the chain's GCC as toolchain root: its libgcc, its libstdc++ and,
-# for a foreign target, its C library.
+# Each calls the chain's clang for one target with the chain's GCC as toolchain root: its libgcc, its
+# libstdc++ and, for a foreign target, its C library.
 set -Eeuo pipefail
 
 llvm=/opt/llvm-$1 gcc=/opt/gcc-$2

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Prove the gathered compiler image: versions, targets, and programs that compile, link and run.
 
-Reads GCC_VERSION, LLVM_RELEASE, PYTHON_VERSION and CROSS_TARGETS from the environment. Foreign programs run under
-qemu-user with the C library of the cross compiler as their root. Stops at the first thing that is not as advertised.
+Reads GCC_VERSION, LLVM_RELEASE, PYTHON_VERSION and CROSS_TARGETS from the environment. Foreign programs run
+under qemu-user with the C library of the cross compiler as their root. Stops at the first thing that is not
+as advertised.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ int main() {
 
 def run(*command: str) -> str:
     """Run a command and return what it prints, without the last newline; stop if it fails."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         sys.exit(f"error: exit status {done.returncode} of {' '.join(command)}\n{done.stdout}")
     return done.stdout.strip()
@@ -88,11 +89,32 @@ class Proof:
     def gcc_for(self, arch: str) -> None:
         """The GCC that runs here and compiles for `arch`."""
         triplet = TRIPLETS[arch]
-        for name in ("gcc", "g++", "cpp", "ar", "as", "ld", "nm", "ranlib", "strip", "objcopy", "objdump", "readelf",
-                     "gcc-ar", "gcc-nm", "gcc-ranlib"):
-            expect(f"which {triplet}-{name}", str(shutil.which(f"{triplet}-{name}")), f"{self.gcc}/bin/{triplet}-{name}")
+        for name in (
+            "gcc",
+            "g++",
+            "cpp",
+            "ar",
+            "as",
+            "ld",
+            "nm",
+            "ranlib",
+            "strip",
+            "objcopy",
+            "objdump",
+            "readelf",
+            "gcc-ar",
+            "gcc-nm",
+            "gcc-ranlib",
+        ):
+            expect(
+                f"which {triplet}-{name}",
+                str(shutil.which(f"{triplet}-{name}")),
+                f"{self.gcc}/bin/{triplet}-{name}",
+            )
         for name in ("gcc", "g++"):
-            expect(f"{triplet}-{name} version", run(f"{triplet}-{name}", "-dumpfullversion"), self.gcc_version)
+            expect(
+                f"{triplet}-{name} version", run(f"{triplet}-{name}", "-dumpfullversion"), self.gcc_version
+            )
             expect(f"{triplet}-{name} machine", run(f"{triplet}-{name}", "-dumpmachine"), triplet)
         self.build_and_run(arch, f"{triplet}-gcc", "c.c", "C runs")
         self.build_and_run(arch, f"{triplet}-gcc", "c.c", "C runs", "-static")
@@ -105,7 +127,9 @@ class Proof:
         library = os.path.realpath(run(f"clang-{arch}", "-print-libgcc-file-name"))
         if not library.startswith(f"{self.gcc}/"):
             sys.exit(f"error: clang-{arch} uses {library}, not the libgcc of {self.gcc}")
-        chosen = [line for line in run(f"clang++-{arch}", "-v").splitlines() if "Selected GCC installation" in line]
+        chosen = [
+            line for line in run(f"clang++-{arch}", "-v").splitlines() if "Selected GCC installation" in line
+        ]
         if len(chosen) != 1 or f"{self.gcc}/" not in chosen[0]:
             sys.exit(f"error: clang++-{arch} selected {chosen}, expected an installation below {self.gcc}")
         self.build_and_run(arch, f"clang-{arch}", "c.c", "C runs")
@@ -113,20 +137,32 @@ class Proof:
         self.build_and_run(arch, f"clang++-{arch}", "cxx.cc", "C++ runs 3", "-pthread", "-fuse-ld=lld")
 
     def native_gcc_for(self, arch: str) -> None:
-        """The GCC that runs on `arch`: its own machine, not what it compiles for, is what a mix-up gets wrong."""
+        """The GCC that runs on `arch`; a mix-up shows in its own machine, not in the one it targets."""
         prefix = Path(f"{self.gcc}-native-{arch}")
         offenders = elf.wrong_machine(arch, prefix / "bin", prefix / "libexec")
         if offenders:
             sys.exit(f"error: {offenders[0]}")
         driver = str(prefix / "bin/gcc")
-        expect(f"native {arch} version", run(*self.emulated(arch, driver, "-dumpfullversion")), self.gcc_version)
+        expect(
+            f"native {arch} version", run(*self.emulated(arch, driver, "-dumpfullversion")), self.gcc_version
+        )
         expect(f"native {arch} machine", run(*self.emulated(arch, driver, "-dumpmachine")), TRIPLETS[arch])
         # The compiler proper, without the driver: the driver would start its parts outside the emulator.
         assembly = self.folder / "native.s"
         for part, source in (("cc1", "int one(void) { return 1; }"), ("cc1plus", "int one() { return 1; }")):
             (self.folder / "one").write_text(source)
             program = next(prefix.glob(f"libexec/gcc/*/*/{part}"))
-            run(*self.emulated(arch, str(program), *CPU_FLAGS.get(arch, ()), "-quiet", str(self.folder / "one"), "-o", str(assembly)))
+            run(
+                *self.emulated(
+                    arch,
+                    str(program),
+                    *CPU_FLAGS.get(arch, ()),
+                    "-quiet",
+                    str(self.folder / "one"),
+                    "-o",
+                    str(assembly),
+                )
+            )
             run(f"{TRIPLETS[arch]}-as", str(assembly), "-o", str(self.folder / "one.o"))
             offenders = elf.wrong_machine(arch, self.folder / "one.o")
             if offenders:
@@ -142,8 +178,11 @@ def main() -> None:
         sys.exit(f"error: CROSS_TARGETS names {unknown[0]!r}\nhint: known are {', '.join(TRIPLETS)}")
     expect("which gcc", str(shutil.which("gcc")), f"/opt/gcc-{gcc_version}/bin/gcc")
     expect("which g++", str(shutil.which("g++")), f"/opt/gcc-{gcc_version}/bin/g++")
-    expect("python3 version", run("/usr/local/bin/python3", "-c", "import platform; print(platform.python_version())"),
-           os.environ["PYTHON_VERSION"])
+    expect(
+        "python3 version",
+        run("/usr/local/bin/python3", "-c", "import platform; print(platform.python_version())"),
+        os.environ["PYTHON_VERSION"],
+    )
     with tempfile.TemporaryDirectory() as folder:
         proof = Proof(gcc_version, llvm_release, Path(folder))
         for arch in arches:

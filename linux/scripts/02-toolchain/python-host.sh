@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# python-host.sh PYTHON_VERSION: the Python that runs on the build platform, at /usr/local/bin as a source build has it.
+# python-host.sh PYTHON_VERSION: the Python that runs on the build platform, at /usr/local/bin as a source
+# build has it.
 set -Eeuo pipefail
 
 version=$1

@@ -1,8 +1,9 @@
 """Fix 3: stage Python's extension modules as real files, with no link left that leads nowhere.
 
-CPython's build folder holds relative links to ../../Modules/*.so, and packages link to files that are not staged.
-Copied as they are, such links dangle in the image and `import _struct` fails there, hours later. So links are
-followed while copying, the modules of a second folder are added as a safety net, and what still dangles is fatal.
+CPython's build folder holds relative links to ../../Modules/*.so, and packages link to files that are not
+staged. Copied as they are, such links dangle in the image and `import _struct` fails there, hours later. So
+links are followed while copying, the modules of a second folder are added as a safety net, and what still
+dangles is fatal.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from pathlib import Path
 def stage_modules(sources: list[Path], target: Path) -> int:
     """Copy every *.so of the folders `sources` into `target` as a real file; earlier folders win.
 
-    Returns the number of modules. Raises ValueError for a link in a source that leads nowhere and that no later
-    folder of `sources` (the safety net) replaces.
+    Returns the number of modules. Raises ValueError for a link in a source that leads nowhere and that no
+    later folder of `sources` (the safety net) replaces.
     """
     target.mkdir(parents=True, exist_ok=True)
     dangling: dict[str, Path] = {}

@@ -1,8 +1,8 @@
 """Fix 1: make the staged pkg-config files of Python relocatable.
 
-The distribution's python-3.x.pc says prefix=/usr, a source build's prefix=/usr/local. Read from the staging tree
-such a file sends a cross build to the libpython of the build host. Here the prefix becomes relative to the file
-itself, so that every path lies in the tree, wherever the tree is.
+The distribution's python-3.x.pc says prefix=/usr, a source build's prefix=/usr/local. Read from the staging
+tree such a file sends a cross build to the libpython of the build host. Here the prefix becomes relative to
+the file itself, so that every path lies in the tree, wherever the tree is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ def make_pc_relocatable(text: str) -> str:
 
 def absolute_paths(text: str) -> list[str]:
     """Return the lines of the .pc file `text` that lead out of the staged tree."""
-    return [line for line in text.splitlines() if re.search(r"(=|\s|-[IL])/", line) and not line.startswith("#")]
+    return [
+        line for line in text.splitlines() if re.search(r"(=|\s|-[IL])/", line) and not line.startswith("#")
+    ]
 
 
 def fix_pc_files(folder: Path) -> list[Path]:

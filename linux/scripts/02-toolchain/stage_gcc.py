@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Stage the distribution's GCC as a tree that stands on its own.
 
-    stage_gcc.py host amd64 GCC_VERSION       /opt/gcc-<v>: runs on amd64, compiles for amd64
-    stage_gcc.py cross ARCH GCC_VERSION       /opt/gcc-<v>: runs on amd64, compiles for ARCH, with ARCH's C library
-    stage_gcc.py native ARCH GCC_VERSION      /opt/gcc-<v>-native-<arch>: runs on ARCH, compiles for ARCH
+    stage_gcc.py host amd64 GCC_VERSION     /opt/gcc-<v>: runs on amd64, compiles for amd64
+    stage_gcc.py cross ARCH GCC_VERSION     /opt/gcc-<v>: runs on amd64, compiles for ARCH; has its C library
+    stage_gcc.py native ARCH GCC_VERSION    /opt/gcc-<v>-native-<arch>: runs on ARCH, compiles for ARCH
 
-GCC finds its parts relative to its own program (the driver's "relative prefix"), so the tree below /usr of the
-packages works unchanged below another prefix. What does not move by itself is done here: absolute names in linker
-scripts, the libraries that the compiler itself needs, and the version suffix of the program names.
+GCC finds its parts relative to its own program (the driver's "relative prefix"), so the tree below /usr of
+the packages works unchanged below another prefix. What does not move by itself is done here: absolute names
+in linker scripts, the libraries that the compiler itself needs, and the version suffix of the program
+names.
 """
 
 from __future__ import annotations
@@ -33,11 +34,36 @@ from staging import (
 COMPILER_LIBRARIES = ["libgmp10", "libisl23", "libmpc3", "libmpfr6", "libzstd1", "zlib1g"]
 BINUTILS_LIBRARIES = ["libbinutils", "libctf-nobfd0", "libctf0", "libjansson4", "libsframe1"]
 # The run-time libraries of the target, so that no link in the tree leads to nothing.
-RUNTIME = ["libatomic1", "libgcc-s1", "libgomp1", "libitm1", "libstdc++6", "libubsan1", "libasan8", "liblsan0", "libtsan2"]
+RUNTIME = [
+    "libatomic1",
+    "libgcc-s1",
+    "libgomp1",
+    "libitm1",
+    "libstdc++6",
+    "libubsan1",
+    "libasan8",
+    "liblsan0",
+    "libtsan2",
+]
 ONLY_SOME_ARCHES = {"libquadmath0": {"amd64"}, "libhwasan0": {"amd64", "arm64"}}
 SUFFIXED = ["gcc", "g++", "cpp", "gcc-ar", "gcc-nm", "gcc-ranlib", "gcov", "gcov-dump", "gcov-tool"]
-BINUTILS = ["addr2line", "ar", "as", "c++filt", "elfedit", "ld", "ld.bfd", "nm", "objcopy", "objdump", "ranlib",
-            "readelf", "size", "strings", "strip"]
+BINUTILS = [
+    "addr2line",
+    "ar",
+    "as",
+    "c++filt",
+    "elfedit",
+    "ld",
+    "ld.bfd",
+    "nm",
+    "objcopy",
+    "objdump",
+    "ranlib",
+    "readelf",
+    "size",
+    "strings",
+    "strip",
+]
 
 
 def packages(kind: str, arch: str, major: str) -> list[str]:
@@ -47,15 +73,30 @@ def packages(kind: str, arch: str, major: str) -> list[str]:
     target = [f"libgcc-{major}-dev", f"libstdc++-{major}-dev", *runtime]
     if kind == "cross":
         target = [f"{name}-{arch}-cross" for name in [*target, "libc6", "libc6-dev", "linux-libc-dev"]]
-    compiler = [f"cpp-{major}-{dashed}", f"g++-{major}-{dashed}", f"gcc-{major}-{dashed}", *COMPILER_LIBRARIES]
+    compiler = [
+        f"cpp-{major}-{dashed}",
+        f"g++-{major}-{dashed}",
+        f"gcc-{major}-{dashed}",
+        *COMPILER_LIBRARIES,
+    ]
     tools = [] if kind == "native" else [f"binutils-{dashed}", *BINUTILS_LIBRARIES]
     return compiler + target + tools
 
 
 def drop_unused(root: Path) -> None:
-    """Remove what serves debuggers of GCC itself: 70 MB of dumper and the plugin of gdb's `compile` command."""
-    for pattern in ("bin/*lto-dump*", "bin/*gprof*", "bin/*gp-*", "bin/dwp", "lib/gcc*/*/*/plugin",
-                    "lib/gcc*/*/*/libcc1.so", "lib/*/libgprofng*", "lib/*/gprofng", "lib/compat-ld", "lib/gold-ld"):
+    """Remove what serves debuggers of GCC: the 35 MB dumper and the plugin of gdb's `compile` command."""
+    for pattern in (
+        "bin/*lto-dump*",
+        "bin/*gprof*",
+        "bin/*gp-*",
+        "bin/dwp",
+        "lib/gcc*/*/*/plugin",
+        "lib/gcc*/*/*/libcc1.so",
+        "lib/*/libgprofng*",
+        "lib/*/gprofng",
+        "lib/compat-ld",
+        "lib/gold-ld",
+    ):
         for path in sorted(root.glob(pattern)):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -66,7 +107,7 @@ def drop_unused(root: Path) -> None:
 
 
 def name_programs(prefix: Path, kind: str, triplet: str, major: str) -> None:
-    """Take the version suffix off the program names, and add the plain names where they mean this compiler."""
+    """Take the version suffix off the program names; add the plain names where they mean this compiler."""
     programs = prefix / "bin"
     for name in SUFFIXED:
         (programs / f"{triplet}-{name}-{major}").rename(programs / f"{triplet}-{name}")
@@ -125,7 +166,9 @@ def main() -> None:
     if offenders:
         fail(offenders[0])
     if runs_on == "amd64":
-        printed = subprocess.check_output([str(prefix / "bin" / f"{triplet}-gcc"), "-dumpfullversion"], text=True).strip()
+        printed = subprocess.check_output(
+            [str(prefix / "bin" / f"{triplet}-gcc"), "-dumpfullversion"], text=True
+        ).strip()
         if printed != version:
             fail(f"GCC_VERSION={version}, but the compiler says {printed}")
     print(f"staged GCC {version} ({kind}, {arch}) in {prefix}")

@@ -3,8 +3,8 @@
 
     stage_llvm.py ARCH PREFIX LLVM_RELEASE      programs for ARCH below PREFIX
 
-The layout is that of an LLVM installation: bin, lib, lib/clang/<major>. Libraries that a plain root does not have
-lie in lib beside libLLVM.
+The layout is that of an LLVM installation: bin, lib, lib/clang/<major>. Libraries that a plain root does
+not have lie in lib beside libLLVM.
 """
 
 from __future__ import annotations
@@ -25,21 +25,57 @@ from staging import (
     require_upstream,
 )
 
-LIBRARIES = ["libbsd0", "libedit2", "libffi8", "liblzma5", "libmd0", "libtinfo6", "libxml2", "libz3-4", "libzstd1", "zlib1g"]
+LIBRARIES = [
+    "libbsd0",
+    "libedit2",
+    "libffi8",
+    "liblzma5",
+    "libmd0",
+    "libtinfo6",
+    "libxml2",
+    "libz3-4",
+    "libzstd1",
+    "zlib1g",
+]
 
-# Programs that need libcurl and through it twenty more libraries (they can fetch debug information from a server),
-# programs that only LLVM's own developers use, and the largest of all, which measures instruction latencies.
-LEFT_OUT = ["llvm-addr2line", "llvm-cov", "llvm-debuginfod", "llvm-debuginfod-find", "llvm-objdump", "llvm-otool",
-            "llvm-profdata", "llvm-symbolizer", "llvm-exegesis", "llvm-test-mustache-spec", "llvm-c-test",
-            "llvm-PerfectShuffle", "lli-child-target", "reduce-chunk-list", "bugpoint", "llvm-stress",
-            "verify-uselistorder", "obj2yaml", "yaml2obj"]
+# Programs that need libcurl and through it twenty more libraries (they can fetch debug information from a
+# server), programs that only LLVM's own developers use, and the largest of all, which measures instruction
+# latencies.
+LEFT_OUT = [
+    "llvm-addr2line",
+    "llvm-cov",
+    "llvm-debuginfod",
+    "llvm-debuginfod-find",
+    "llvm-objdump",
+    "llvm-otool",
+    "llvm-profdata",
+    "llvm-symbolizer",
+    "llvm-exegesis",
+    "llvm-test-mustache-spec",
+    "llvm-c-test",
+    "llvm-PerfectShuffle",
+    "lli-child-target",
+    "reduce-chunk-list",
+    "bugpoint",
+    "llvm-stress",
+    "verify-uselistorder",
+    "obj2yaml",
+    "yaml2obj",
+]
 
 
 def main() -> None:
     arch, prefix, release = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
     major, triplet = release.partition(".")[0], TRIPLETS[arch]
-    packages = [f"clang-{major}", f"libclang-common-{major}-dev", f"libclang-cpp{major}", f"libllvm{major}",
-                f"lld-{major}", f"llvm-{major}", f"llvm-{major}-linker-tools"]
+    packages = [
+        f"clang-{major}",
+        f"libclang-common-{major}-dev",
+        f"libclang-cpp{major}",
+        f"libllvm{major}",
+        f"lld-{major}",
+        f"llvm-{major}",
+        f"llvm-{major}-linker-tools",
+    ]
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         versions = fetch(packages + LIBRARIES, arch, work)
@@ -48,9 +84,7 @@ def main() -> None:
         tree = usr / f"lib/llvm-{major}"
         # The tree of the packages links into the multiarch folder; here the libraries lie in the tree itself.
         for path in sorted(tree.rglob("*")):
-            if path.is_symlink() and not path.exists():
-                path.unlink()
-            elif path.is_symlink() and not path.resolve().is_relative_to(tree):
+            if path.is_symlink() and not (path.exists() and path.resolve().is_relative_to(tree)):
                 path.unlink()
         for path in sorted((usr / "lib" / triplet).glob("lib*.so*")):
             move(path, tree / "lib" / path.name)

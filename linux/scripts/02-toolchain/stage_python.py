@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Stage the distribution's CPython of one target in /opt/python-cross/<arch>/usr/local, for cross builds against it.
+"""Stage the distribution's CPython of one target in /opt/python-cross/<arch>/usr/local.
 
     stage_python.py ARCH PYTHON_VERSION
 
 The layout is that of `make install` with prefix /usr/local: bin, include, lib/libpython*.so, lib/pkgconfig,
-lib/python<series>. Fix 1 and fix 3 (python_pc.py, python_dynload.py) are applied and proved here, and the staged
-interpreter imports its extension modules once, under emulation for a foreign target.
+lib/python<series>. Fix 1 and fix 3 (python_pc.py, python_dynload.py) are applied and proved here, and the
+staged interpreter imports its extension modules once, under emulation for a foreign target.
 """
 
 from __future__ import annotations
@@ -22,12 +22,46 @@ from python_dynload import check_staged, stage_modules
 from python_pc import fix_pc_files
 from staging import TRIPLETS, check_links, fail, fetch, move, require_upstream
 
-# What a cross build of this chain imports or links; a module that is missing here fails hours later otherwise.
-REQUIRED_MODULES = ["_struct", "math", "cmath", "_csv", "_json", "_pickle", "_socket", "_bz2", "_ctypes", "_decimal",
-                    "_hashlib", "_lzma", "_sqlite3", "_ssl", "_uuid", "mmap", "readline", "zlib"]
+# What a cross build of this chain imports or links; a module that is missing here fails hours later
+# otherwise.
+REQUIRED_MODULES = [
+    "_struct",
+    "math",
+    "cmath",
+    "_csv",
+    "_json",
+    "_pickle",
+    "_socket",
+    "_bz2",
+    "_ctypes",
+    "_decimal",
+    "_hashlib",
+    "_lzma",
+    "_sqlite3",
+    "_ssl",
+    "_uuid",
+    "mmap",
+    "readline",
+    "zlib",
+]
 # Only to run the staged interpreter once; not part of the staged tree.
-RUN_TIME = ["libc6", "libgcc-s1", "libbz2-1.0", "libdb5.3t64", "libexpat1", "libffi8", "liblzma5", "libncursesw6",
-            "libreadline8t64", "libsqlite3-0", "libssl3t64", "libtinfo6", "libuuid1", "libzstd1", "zlib1g"]
+RUN_TIME = [
+    "libc6",
+    "libgcc-s1",
+    "libbz2-1.0",
+    "libdb5.3t64",
+    "libexpat1",
+    "libffi8",
+    "liblzma5",
+    "libncursesw6",
+    "libreadline8t64",
+    "libsqlite3-0",
+    "libssl3t64",
+    "libtinfo6",
+    "libuuid1",
+    "libzstd1",
+    "zlib1g",
+]
 
 
 def stage(usr: Path, prefix: Path, triplet: str, series: str) -> None:
@@ -40,9 +74,16 @@ def stage(usr: Path, prefix: Path, triplet: str, series: str) -> None:
     stage_modules([modules, usr / "Modules"], prefix / f"lib/python{series}/lib-dynload")
     shutil.rmtree(modules)
     config = library / f"config-{series}-{triplet}"
-    for path in (config / f"libpython{series}.so", config / f"libpython{series}.a", config / f"libpython{series}-pic.a",
-                 library / "sitecustomize.py", library / "LICENSE.txt", usr / f"lib/{triplet}/libpython{series}.a"):
-        # Links into the multiarch folder and /etc, which are not staged, and the static library with its link.
+    for path in (
+        config / f"libpython{series}.so",
+        config / f"libpython{series}.a",
+        config / f"libpython{series}-pic.a",
+        library / "sitecustomize.py",
+        library / "LICENSE.txt",
+        usr / f"lib/{triplet}/libpython{series}.a",
+    ):
+        # Links into the multiarch folder and /etc, which are not staged, and the static library with its
+        # link.
         path.unlink(missing_ok=True)
     move(library, prefix / f"lib/python{series}")
     for path in sorted((usr / "lib" / triplet).glob("libpython*.so*")):
@@ -51,9 +92,11 @@ def stage(usr: Path, prefix: Path, triplet: str, series: str) -> None:
     move(usr / f"include/python{series}", prefix / f"include/python{series}")
     move(usr / f"include/{triplet}/python{series}", prefix / f"include/{triplet}/python{series}")
     move(usr / f"bin/python{series}", prefix / f"bin/python{series}")
-    for link, target in ((prefix / "bin/python3", f"python{series}"),
-                         (prefix / "lib/pkgconfig/python3.pc", f"python-{series}.pc"),
-                         (prefix / "lib/pkgconfig/python3-embed.pc", f"python-{series}-embed.pc")):
+    for link, target in (
+        (prefix / "bin/python3", f"python{series}"),
+        (prefix / "lib/pkgconfig/python3.pc", f"python-{series}.pc"),
+        (prefix / "lib/pkgconfig/python3-embed.pc", f"python-{series}-embed.pc"),
+    ):
         link.unlink(missing_ok=True)
         link.symlink_to(target)
 
@@ -76,21 +119,33 @@ def run_staged(prefix: Path, arch: str, version: str, root: Path) -> None:
 def check_pc(prefix: Path, series: str) -> None:
     """Ask pkg-config itself where the staged files send a build; every folder must lie in the tree."""
     environment = dict(os.environ, PKG_CONFIG_LIBDIR=str(prefix / "lib/pkgconfig"))
-    printed = subprocess.run(["pkg-config", "--cflags", "--libs", f"python-{series}-embed"], check=True, env=environment,
-                             stdout=subprocess.PIPE, text=True).stdout.split()
+    printed = subprocess.run(
+        ["pkg-config", "--cflags", "--libs", f"python-{series}-embed"],
+        check=True,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout.split()
     folders = [word[2:] for word in printed if word[:2] in ("-I", "-L")]
     strays = [folder for folder in folders if not Path(folder).resolve().is_relative_to(prefix)]
     if not folders or strays:
-        fail(f"pkg-config leads a build for Python {series} to {strays or 'no folder'}, outside {prefix}",
-             "fix 1 in python_pc.py makes the staged .pc files relocatable")
+        fail(
+            f"pkg-config leads a build for Python {series} to {strays or 'no folder'}, outside {prefix}",
+            "fix 1 in python_pc.py makes the staged .pc files relocatable",
+        )
 
 
 def main() -> None:
     arch, version = sys.argv[1:]
     series, triplet = version.rpartition(".")[0], TRIPLETS[arch]
     prefix = Path(f"/opt/python-cross/{arch}/usr/local")
-    packages = [f"libpython{series}", f"libpython{series}-dev", f"libpython{series}-minimal",
-                f"libpython{series}-stdlib", f"python{series}-minimal"]
+    packages = [
+        f"libpython{series}",
+        f"libpython{series}-dev",
+        f"libpython{series}-minimal",
+        f"libpython{series}-stdlib",
+        f"python{series}-minimal",
+    ]
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         versions = fetch(packages + RUN_TIME, arch, work)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # build-component.sh NAME compiled|headers [CMAKE OPTION…]
 #
-# Cross-builds /opt/sources/NAME for TARGET_ARCH into the Vulkan prefix, and asserts that CMake took the chain's GCC
-# and that all it installed is for the target. The build folder is fixed, so that no path of it differs in a result.
+# Cross-builds /opt/sources/NAME for TARGET_ARCH into the Vulkan prefix, and asserts that CMake took the
+# chain's GCC and that all it installed is for the target. The build folder is fixed, so that no path of it
+# differs in a result.
 set -Eeuo pipefail
 
 # shellcheck source=linux/scripts/01-core/transport.sh
@@ -26,7 +27,8 @@ cmake -S "/opt/sources/$name" -B "$build" -G Ninja \
     -DCMAKE_INSTALL_PREFIX="$VULKAN_PREFIX" -DCMAKE_INSTALL_LIBDIR=lib -DCMAKE_PREFIX_PATH="$VULKAN_PREFIX" \
     --no-warn-unused-cli "$@"
 
-# Asserts that CMake took the chain's compiler for a language: its file of facts, the variable's prefix, the program.
+# Asserts that CMake took the chain's compiler for a language: its file of facts, the variable's prefix, the
+# program.
 check_compiler() {
     local facts wanted
     facts=$(cat "$build"/CMakeFiles/*/"$1")

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# SPIRV-Tools: the optimizer as a library, and its programs. It takes the installed SPIR-V headers as its source.
+# SPIRV-Tools: the optimizer as a library, and its programs. It takes the installed SPIR-V headers as its
+# source.
 set -Eeuo pipefail
 # shellcheck source=linux/scripts/03-sdk/target.sh
 source /run/target.sh

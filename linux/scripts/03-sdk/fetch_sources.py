@@ -3,8 +3,8 @@
 
     fetch_sources.py VULKAN_VERSION
 
-The tarballs are those of the distribution's source packages; apt checks each against the signed index. They are
-fetched once and shared by all targets.
+The tarballs are those of the distribution's source packages; apt checks each against the signed index. They
+are fetched once and shared by all targets.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def fail(sentence: str, hint: str) -> None:
 def unpack(tarball: Path, target: Path) -> None:
     """Unpack `tarball` so that its topmost CMakeLists.txt lies directly in `target`."""
     with tempfile.TemporaryDirectory(dir=tarball.parent) as folder:
-        subprocess.run(["tar", "--extract", "--no-same-owner", "--file", str(tarball), "--directory", folder], check=True)
+        subprocess.run(
+            ["tar", "--extract", "--no-same-owner", "--file", str(tarball), "--directory", folder], check=True
+        )
         tops = sorted(Path(folder).glob("*/CMakeLists.txt"))
         if len(tops) != 1:
             fail(f"{tarball.name} has {len(tops)} top folders with a CMakeLists.txt", "one is expected")
@@ -46,10 +48,12 @@ def main() -> None:
             tarballs = sorted((work / "fetched").glob(f"{package}_*.orig.tar.*"))
             if len(tarballs) != 1:
                 fail(f"apt delivered {len(tarballs)} tarballs of {package}", "one is expected")
-            upstream = tarballs[0].name[len(package) + 1:].partition(".orig.tar")[0]
+            upstream = tarballs[0].name[len(package) + 1 :].partition(".orig.tar")[0]
             if package == "vulkan-loader" and upstream != version:
-                fail(f"VULKAN_VERSION={version}, but the distribution's {package} is {upstream}",
-                     f"set VULKAN_VERSION={upstream} in the profile")
+                fail(
+                    f"VULKAN_VERSION={version}, but the distribution's {package} is {upstream}",
+                    f"set VULKAN_VERSION={upstream} in the profile",
+                )
             unpack(tarballs[0], SOURCES / package)
             lines.append(f"{package} {upstream}\n")
         (SOURCES / "versions").write_text("".join(lines))
@@ -58,7 +62,10 @@ def main() -> None:
     header = (SOURCES / "vulkan-headers/include/vulkan/vulkan_core.h").read_text()
     patch = re.search(r"(?m)^#define VK_HEADER_VERSION (\d+)$", header)
     if patch is None or patch[1] != version.split(".")[2]:
-        fail(f"VULKAN_VERSION={version}, but the headers say {patch and patch[0]}", "loader and headers belong together")
+        fail(
+            f"VULKAN_VERSION={version}, but the headers say {patch and patch[0]}",
+            "loader and headers belong together",
+        )
     print("".join(lines), end="")
 
 

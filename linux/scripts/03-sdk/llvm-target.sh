@@ -9,7 +9,8 @@ run=()
 [[ $TARGET_ARCH == amd64 ]] || run=("qemu-$TARGET_CPU" -L "/opt/gcc-$GCC_VERSION/$TARGET_TRIPLET")
 printed=$("${run[@]}" /opt/llvm-target/bin/clang -dumpversion)
 if [[ $printed != "$LLVM_RELEASE" ]]; then
-    printf 'error: LLVM_RELEASE=%s, but the clang for %s says %s\n' "$LLVM_RELEASE" "$TARGET_ARCH" "$printed" >&2
+    printf 'error: LLVM_RELEASE=%s, but the clang for %s says %s\n' \
+        "$LLVM_RELEASE" "$TARGET_ARCH" "$printed" >&2
     exit 1
 fi
 "${run[@]}" /opt/llvm-target/bin/ld.lld --version

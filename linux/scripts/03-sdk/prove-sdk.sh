@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Proves the gathered SDK: every file is the target's, a program links against the loader and runs, a shader compiles.
+# Proves the gathered SDK: every file is the target's, a program links against the loader and runs, a shader
+# compiles.
 set -Eeuo pipefail
 # shellcheck source=linux/scripts/03-sdk/target.sh
 source /run/target.sh
@@ -16,9 +17,13 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 "${run[@]}" "$VULKAN_PREFIX/bin/glslang" --version
-printf '#version 450\nlayout(location = 0) out vec4 colour;\nvoid main() { colour = vec4(1.0); }\n' >"$work/red.frag"
-"${run[@]}" "$VULKAN_PREFIX/bin/glslang" -V -Os "$work/red.frag" -o "$work/red.spv"
-"${run[@]}" "$VULKAN_PREFIX/bin/spirv-val" "$work/red.spv"
+cat >"$work/white.frag" <<'GLSL'
+#version 450
+layout(location = 0) out vec4 colour;
+void main() { colour = vec4(1.0); }
+GLSL
+"${run[@]}" "$VULKAN_PREFIX/bin/glslang" -V -Os "$work/white.frag" -o "$work/white.spv"
+"${run[@]}" "$VULKAN_PREFIX/bin/spirv-val" "$work/white.spv"
 
 cat >"$work/loader.c" <<'C'
 #include <stdio.h>
@@ -27,7 +32,8 @@ int main(void) {
     uint32_t version = 0;
     if (vkEnumerateInstanceVersion(&version) != VK_SUCCESS)
         return 1;
-    printf("%u.%u.%u\n", VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version), VK_API_VERSION_PATCH(version));
+    printf("%u.%u.%u\n", VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version),
+           VK_API_VERSION_PATCH(version));
 }
 C
 "$TARGET_TRIPLET-gcc" "$work/loader.c" -I"$VULKAN_PREFIX/include" -L"$VULKAN_PREFIX/lib" -lvulkan \

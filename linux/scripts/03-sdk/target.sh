@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sourced. Exports the names of the target TARGET_ARCH: TARGET_TRIPLET, TARGET_CPU, and VULKAN_PREFIX, where its
-# Vulkan payload lives.
+# Sourced. Exports the names of the target TARGET_ARCH: TARGET_TRIPLET, TARGET_CPU, and VULKAN_PREFIX, where
+# its Vulkan payload lives.
 case ${TARGET_ARCH:-} in
     amd64) TARGET_TRIPLET=x86_64-linux-gnu ;;
     arm64) TARGET_TRIPLET=aarch64-linux-gnu ;;

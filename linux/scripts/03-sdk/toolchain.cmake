@@ -1,4 +1,5 @@
-# CMake toolchain: the chain's own GCC for one target. Reads GCC_VERSION and TARGET_TRIPLET from the environment.
+# CMake toolchain: the chain's own GCC for one target. Reads GCC_VERSION and TARGET_TRIPLET from the
+# environment.
 set(CMAKE_SYSTEM_NAME Linux)
 string(REGEX REPLACE "-.*" "" CMAKE_SYSTEM_PROCESSOR "$ENV{TARGET_TRIPLET}")
 set(gcc "/opt/gcc-$ENV{GCC_VERSION}")
