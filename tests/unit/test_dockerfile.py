@@ -49,7 +49,7 @@ COPY --chown=0:0 ./conf/ /etc/../etc/ conf*/x[ab] /etc/
 FROM --platform=linux/arm64 busybox@{DIGEST} AS box
 FROM gcc AS final
 ARG V
-COPY --from=clang /opt/${V} /opt
+COPY --from=clang /opt/${{V}} /opt
 COPY ["a b", "/a"]
 RUN --mount=from=box,target=/box --mount=type=bind,from=clang,src=/opt,dst=/o true
 ADD /rooted.tar /
