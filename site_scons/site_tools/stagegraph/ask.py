@@ -41,8 +41,7 @@ def dry_run(decisions: Mapping[str, Decision], argv_of: ArgvOf, out: TextIO) -> 
 def _command(decision: Decision, argv_of: ArgvOf, out: TextIO) -> None:
     node = decision.node
     mark = "conditional, only if a parent changes: " if decision.state == CONDITIONAL else ""
-    for reason in decision.reasons:
-        out.write(f"# {node.name}: {mark}{reason}\n")
+    out.writelines(f"# {node.name}: {mark}{reason}\n" for reason in decision.reasons)
     if decision.state == ADOPT and decision.image is not None:
         out.write(f"# {node.name}: adopts {decision.image.id}, which the store holds for the same signature\n")
     elif decision.state == RELABEL:
@@ -90,8 +89,7 @@ def _verb(decision: Decision) -> str:
 
 def _values(old: str, new: str, out: TextIO) -> None:
     for label, value in (("old", old), ("new", new)):
-        for number, line in enumerate((value or "(none)").splitlines()):
-            out.write(f"        {label if number == 0 else '   '}: {line}\n")
+        out.writelines(f"        {label if number == 0 else '   '}: {line}\n" for number, line in enumerate((value or "(none)").splitlines()))
 
 
 def _followers(graph: Graph, decisions: Mapping[str, Decision], name: str) -> list[str]:

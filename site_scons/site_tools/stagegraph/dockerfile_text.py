@@ -63,9 +63,7 @@ def _white_space_matters(text: str) -> bool:
             if text[position:].isspace():
                 return True
             position += 1
-        elif character in "'\"`" and "}" in open_marks:
-            return True
-        elif character == "`" and open_marks:
+        elif (character in "'\"`" and "}" in open_marks) or (character == "`" and open_marks):
             return True
         elif character == inside:
             open_marks.pop()

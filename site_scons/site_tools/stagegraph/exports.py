@@ -72,7 +72,8 @@ def top_names(tree: str) -> list[str]:
 
 
 def _deep_damage(directory: str, tree: str, record: Record) -> str:
-    from . import rootfs, tree as listings
+    from . import rootfs
+    from . import tree as listings
 
     listing = os.path.join(directory, LISTING)
     try:

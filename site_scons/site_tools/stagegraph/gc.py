@@ -39,8 +39,7 @@ def collect(engine: Engine, images_dir: str, out: TextIO, *, dry: bool) -> None:
         lock.acquire(alone=True)
     try:
         doomed = find(engine.images(), needed({images_dir, *_registered(engine.store())}))
-        for image in doomed:
-            out.write(f"{'would remove' if dry else 'removes'} {image.id[7:19]}  {', '.join(image.names)}\n")
+        out.writelines(f"{'would remove' if dry else 'removes'} {image.id[7:19]}  {', '.join(image.names)}\n" for image in doomed)
         if doomed and not dry:
             engine.untag([name for image in doomed if image.shared for name in image.names])
             engine.remove([image.id for image in doomed if not image.shared])

@@ -14,6 +14,9 @@ from .errors import UserError
 from .graph import KNOWN_ARCHES
 from .project import Project, fail, platform_of
 
+#: The key of the versions file that lists the arches of a plain `scons sdk`.
+DEFAULT_ARCHES_KEY = "CROSS_DEFAULT_ARCHES"
+
 #: Platform of everything that is built for all targets or by a cross compiler.
 BUILD_PLATFORM = "linux/amd64"
 
@@ -29,6 +32,7 @@ def setup(
     """Put a ``Project`` behind ``env`` and the builders on it.
 
     versions_file: the file of versions, relative to the project's root; empty for none
+                   (its key CROSS_DEFAULT_ARCHES lists the arches in env["ARCHES"] when none are asked for)
     profiles:      the folder of profiles (``<name>.env``); empty for none
     profile:       the profile taken when PROFILE is not given
     dockerfiles:   the folder in which ``Dockerfile.<stage>`` lies
@@ -41,8 +45,8 @@ def setup(
         values = _values(root, versions_file, profiles, chosen, variables)
         project = Project(env, values, dockerfiles, chosen or "default")
         env["STAGEGRAPH"] = project
-        env["ARCHES"] = settings.arches(KNOWN_ARCHES)
-        env["CROSS_TARGETS"] = settings.arch_list(settings.setting("CROSS_TARGETS"), KNOWN_ARCHES) or list(KNOWN_ARCHES)
+        default = values.value(DEFAULT_ARCHES_KEY) if DEFAULT_ARCHES_KEY in values.names else ",".join(KNOWN_ARCHES)
+        env["ARCHES"] = settings.arches(KNOWN_ARCHES, default)
     except UserError as problem:
         fail(problem)
     for name, method in (("Root", root_builder), ("Stage", stage), ("Rootfs", rootfs), ("StageGraph", stage_graph)):
@@ -54,12 +58,14 @@ def _values(root: str, file: str, profiles: str, profile: str, variables: Iterab
     laid_over = {}
     path = os.path.join(profiles, f"{profile}.env")
     if profiles:
-        known = sorted(n.removesuffix(".env") for n in os.listdir(os.path.join(root, profiles)) if n.endswith(".env"))
-        if profile not in known:
-            raise UserError("profile-unknown", f"unknown profile {profile!r}", hint=settings.suggestion(profile, known))
+        names = sorted(n.removesuffix(".env") for n in os.listdir(os.path.join(root, profiles)) if n.endswith(".env"))
+        if profile not in names:
+            raise UserError("profile-unknown", f"unknown profile {profile!r}", hint=settings.suggestion(profile, names))
         laid_over = versions.read(os.path.join(root, path))
-    known_names = {*settings.SETTINGS, *variables}
-    given = {name: value for name, value in settings.arguments().items() if name not in known_names}
+    known = {*settings.SETTINGS, *variables}
+    given = {name: value for name, value in settings.arguments().items() if name not in known}
+    # A setting that is also a key of the file (CROSS_TARGETS) may come from the environment, unlike a version.
+    given |= {name: settings.setting(name) for name in settings.SETTINGS if name in entries and settings.setting(name)}
     return versions.Values(entries, laid_over, given, path=file or "versions.env", profile_path=path if profiles else "")
 
 

@@ -90,6 +90,5 @@ def _show(node: Node, verdict: dict[str, Any], out: TextIO) -> None:
         out.write(f"{node.name}: reproducible\n")
     else:
         out.write(f"{node.name}: NOT reproducible, {verdict['count']} differences\n")
-        for line in verdict["differences"]:
-            out.write(f"    {line}\n")
+        out.writelines(f"    {line}\n" for line in verdict["differences"])
     out.flush()

@@ -75,11 +75,9 @@ def arguments() -> Mapping[str, str]:
     return dict(ARGUMENTS)
 
 
-def arches(known: Iterable[str]) -> list[str]:
-    """The target arches asked for (TARGET_ARCHES, TARGET_ARCH), all of ``known`` when none is named."""
-    known = list(known)
-    text = setting("TARGET_ARCHES") or setting("TARGET_ARCH")
-    return arch_list(text, known) or known
+def arches(known: Iterable[str], default: str) -> list[str]:
+    """The target arches asked for (TARGET_ARCHES, TARGET_ARCH), those of ``default`` when none is named."""
+    return arch_list(setting("TARGET_ARCHES") or setting("TARGET_ARCH") or default, known)
 
 
 def arch_list(text: str, known: Iterable[str]) -> list[str]:

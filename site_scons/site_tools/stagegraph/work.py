@@ -113,8 +113,7 @@ class Worker:
         full = self.space.path(path)
         os.makedirs(os.path.dirname(full), exist_ok=True)
         log = open(full, "wb")  # noqa: SIM115 - the caller closes it
-        for reason in decision.reasons:
-            log.write(f"# {decision.node.name}: {reason}\n".encode())
+        log.writelines(f"# {decision.node.name}: {reason}\n".encode() for reason in decision.reasons)
         return log
 
     # Images ----------------------------------------------------------------------------------------------------
