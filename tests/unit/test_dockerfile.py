@@ -336,7 +336,7 @@ def test_a_parsed_file_is_not_parsed_again(tmp_path: Path, monkeypatch: pytest.M
     first = dockerfile.load(str(tmp_path), "Dockerfile", cache)
     assert not os.path.exists(path)
     cache.save()
-    monkeypatch.setattr(dockerfile, "_parse", None)
+    monkeypatch.setattr(dockerfile, "parse", None)
     assert dockerfile.load(str(tmp_path), "Dockerfile", ParseCache(path)) == first
 
 

@@ -1,8 +1,8 @@
 """The text of one Dockerfile instruction: wrapped lines joined to one line, and what its words mean.
 
-A signature sees this normal form, so that a comment, a blank line or another wrapping is no change. Where it is not
-certain that two texts mean the same (white space inside quotes), the text is left as it stands: a needless
-rebuild is a nuisance, a missed one is a wrong result.
+A signature sees this normal form, so that a comment, a blank line or another wrapping is no change. Where it
+is not certain that two texts mean the same (white space inside quotes), the text is left as it stands: a
+needless rebuild is a nuisance, a missed one is a wrong result.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _COMMENT = re.compile(r"\s*#")
 def join_lines(lines: list[str]) -> str:
     """One line of text from the lines of one instruction, comments, blank lines and wrapping taken out.
 
-    At each join the white space around it becomes one blank (none if there was none), unless the join lies inside
-    quotes or next to an escaped blank, where white space has a meaning.
+    At each join the white space around it becomes one blank (none if there was none), unless the join lies
+    inside quotes or next to an escaped blank, where white space has a meaning.
     """
     text = ""
     ended = False

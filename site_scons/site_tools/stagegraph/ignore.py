@@ -1,9 +1,9 @@
 """The ignore file of a Dockerfile: which paths of the build context a COPY can see.
 
-BuildKit takes ``<Dockerfile>.dockerignore`` beside the Dockerfile, else ``.dockerignore`` at the context's root;
-buildah and podman prefer a ``.containerignore`` that BuildKit does not know, so one is refused here. The patterns are
-matched by e2b-dockerfile-utils (moby's matcher in Python), imported only when a path has to be judged that
-was not judged before with the same patterns.
+BuildKit takes ``<Dockerfile>.dockerignore`` beside the Dockerfile, else ``.dockerignore`` at the context's
+root; buildah and podman prefer a ``.containerignore`` that BuildKit does not know, so one is refused here.
+The patterns are matched by e2b-dockerfile-utils (moby's matcher in Python), imported only when a path has to
+be judged that was not judged before with the same patterns.
 """
 
 from __future__ import annotations

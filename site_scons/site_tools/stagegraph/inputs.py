@@ -1,8 +1,9 @@
 """The files a step takes from the build context, and the state of each.
 
-What counts is what the image can show: bytes, mode bits, link targets, directories, empty ones too. Owners and times
-do not, engines set both. Measured with buildah 1.28: COPY of a directory copies what is in it, not its own mode, but
-the modes of directories below it; a link named as the source is followed, a link inside a directory is kept.
+What counts is what the image can show: bytes, mode bits, link targets, directories, empty ones too. Owners
+and times do not, engines set both. Measured with buildah 1.28: COPY of a directory copies what is in it, not
+its own mode, but the modes of directories below it; a link named as the source is followed, a link inside a
+directory is kept.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ _MAX_LINKS = 40
 def snapshot(root: str, sources: Iterable[Source], ignore: Ignore, stats: StatCache) -> dict[str, str]:
     """Path → state of everything ``sources`` take from the context ``root``, sorted by path.
 
-    A state is ``f<mode>:<sha256>`` (file), ``l:<target>`` (link inside a taken directory), ``d<mode>`` (directory) or
-    ``d`` (directory of which only the content is copied); modes are octal, with setuid, setgid and sticky bits. A
-    path taken in two ways has both states, joined by " + ".
+    A state is ``f<mode>:<sha256>`` (file), ``l:<target>`` (link inside a taken directory), ``d<mode>``
+    (directory) or ``d`` (directory of which only the content is copied); modes are octal, with setuid, setgid
+    and sticky bits. A path taken in two ways has both states, joined by " + ".
 
-    COPY and ADD see the context through the ignore file. A bind mount of a directory counts whole: buildah shows the
-    step also the files that the ignore file hides.
+    COPY and ADD see the context through the ignore file. A bind mount of a directory counts whole: buildah
+    shows the step also the files that the ignore file hides.
 
     Raises UserError at the Dockerfile's line: source-missing, source-ignored, source-outside, source-type,
     source-unreadable, source-name, source-changing.

@@ -1,7 +1,8 @@
 """Checks that take seconds and spare hours: what the steps declare and mount against what their scripts use.
 
-A variable that a script uses but its step does not declare is empty in the build and missing in the signature; a
-script that is sourced but not mounted fails in the middle of a build. Both are seen by reading the scripts.
+A variable that a script uses but its step does not declare is empty in the build and missing in the
+signature; a script that is sourced but not mounted fails in the middle of a build. Both are seen by reading
+the scripts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What was read once and need not be parsed again: a JSON file of values by key.
 
-A key names everything the value follows from (the bytes that were parsed, the version of the parser), so an entry is
-never wrong, only unused; a missing or broken file is an empty cache.
+A key names everything the value follows from (the bytes that were parsed, the version of the parser), so an
+entry is never wrong, only unused; a missing or broken file is an empty cache.
 """
 
 from __future__ import annotations

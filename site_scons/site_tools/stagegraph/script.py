@@ -1,7 +1,7 @@
 """What the text of a script (shell, Python, CMake) tells about itself: variables it reads, files it needs.
 
-Read by pattern, not by running or fully parsing: a name built at run time is not seen, and text that only looks like
-a use is rare enough to be mended where it stands.
+Read by pattern, not by running or fully parsing: a name built at run time is not seen, and text that only
+looks like a use is rare enough to be mended where it stands.
 """
 
 from __future__ import annotations

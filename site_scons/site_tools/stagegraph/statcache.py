@@ -1,8 +1,8 @@
 """Digests of files, remembered by what stat says about them.
 
-A file whose inode, size, mtime and ctime are those of the last time has its old bytes, with one exception: a file
-changed twice within the clock's granularity can keep its times. As git's index does, an entry is therefore trusted
-only if the file had been left alone for a while when it was hashed.
+A file whose inode, size, mtime and ctime are those of the last time has its old bytes, with one exception: a
+file changed twice within the clock's granularity can keep its times. As git's index does, an entry is
+therefore trusted only if the file had been left alone for a while when it was hashed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Versions and settings: versions.env, a profile over it, the command line over both.
 
-The files are data, not shell: one ``KEY=value`` a line, the value exactly as written. Whatever a shell would read
-differently (quotes, ``$``, a comment behind a value) is refused with file and line, because somebody meant it.
+The files are data, not shell: one ``KEY=value`` a line, the value exactly as written. Whatever a shell would
+read differently (quotes, ``$``, a comment behind a value) is refused with file and line, because somebody
+meant it.
 """
 
 from __future__ import annotations
@@ -227,9 +228,9 @@ class Values:
     ) -> dict[str, str]:
         """The values of just the variables a step declares, transport and automatic ones left out.
 
-        Each comes from ``builtin``, else from here, else from the ARG's default; a default that holds a variable
-        is left to the engine, which sees the same text as the signature. Raises UserError: variable-unset,
-        variable-noforward.
+        Each comes from ``builtin``, else from here, else from the ARG's default; a default that holds a
+        variable is left to the engine, which sees the same text as the signature. Raises UserError:
+        variable-unset, variable-noforward.
         """
         values: dict[str, str] = {}
         for arg in args:
