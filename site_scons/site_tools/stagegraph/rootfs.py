@@ -247,7 +247,9 @@ def _tar_error(errors: int, written: int, free: int, directory: str) -> UserErro
     """The error for a failed tar, from what it printed."""
     said = os.pread(errors, 1 << 16, 0).decode("utf-8", "replace").strip().splitlines()
     first = said[0] if said else "it said nothing"
-    if any("No space left on device" in line or "Disk quota exceeded" in line for line in said):
+    # A write that only fits in part is reported without the system's reason.
+    full = ("No space left on device", "Disk quota exceeded", ": Wrote only ")
+    if any(reason in line for line in said for reason in full):
         return _full(directory, written, free)
     if any("Cannot change ownership" in line for line in said):
         return _owners(first)

@@ -241,6 +241,9 @@ def load(path: str) -> str:
 
     try:
         with gzip.open(path, "rt", encoding="ascii") as stream:
-            return stream.read()
+            listing = stream.read()
     except (EOFError, zlib.error, UnicodeDecodeError) as error:
         raise OSError(f"{path} is damaged: {error}") from error
+    if not listing:  # gzip takes an empty file for an empty text
+        raise OSError(f"{path} is empty")
+    return listing
