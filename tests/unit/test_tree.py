@@ -25,8 +25,10 @@ def small() -> dict[bytes, Entry]:
 def test_listing_text() -> None:
     assert tree.render(small()).splitlines() == [
         ". type=dir mode=0755 uid=0 gid=0 mtime=0",
-        "./a\\040b\\012\\377\\134 type=file mode=0644 uid=1 gid=2 mtime=3 size=4 sha256=ab "
-        "hardlink=./a\\040b\\012\\377\\134",
+        (
+            "./a\\040b\\012\\377\\134 type=file mode=0644 uid=1 gid=2 mtime=3 size=4 sha256=ab "
+            "hardlink=./a\\040b\\012\\377\\134"
+        ),
         "./file type=file mode=4755 uid=0 gid=0 mtime=-1 size=0 sha256=cd xattr.user.a= xattr.user.b=00",
         "./link type=symlink mode=0777 uid=0 gid=0 mtime=0 link=/x\\040y",
         "./null type=char mode=0666 uid=0 gid=0 mtime=0 device=1,3",
