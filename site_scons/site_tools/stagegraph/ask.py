@@ -45,7 +45,7 @@ def _command(decision: Decision, argv_of: ArgvOf, out: TextIO) -> None:
     if decision.state == ADOPT and decision.image is not None:
         out.write(f"# {node.name}: adopts {decision.image.id}, which the store holds for the same signature\n")
     elif decision.state == RELABEL:
-        out.write(f"# {node.name}: writes artifact.env anew, exports nothing\n")
+        out.write(f"# {node.name}: gets its names or artifact.env anew, nothing is built\n")
     elif node.kind == "rootfs":
         source = decision.node.parents[0].node
         out.write(f"# {node.name}: exports the root file system of {source} to {os.path.dirname(node.record)}\n")
@@ -82,7 +82,7 @@ def why(graph: Graph, decisions: Mapping[str, Decision], requested: Iterable[str
 
 
 def _verb(decision: Decision) -> str:
-    return {BUILD: "has to be built", ADOPT: "is adopted from the store", RELABEL: "needs a new artifact.env"}[
+    return {BUILD: "has to be built", ADOPT: "is adopted from the store", RELABEL: "needs new names"}[
         decision.state
     ]
 

@@ -113,13 +113,17 @@ def _is_done(decisions: dict[str, Decision]) -> bool:
 
 
 def _open_session(project: Project, requested: list[str]) -> Session:
+    from . import transport
     from .session import Session
     from .work import Settings
 
+    given = {name: settings.setting(name) for name in settings.TRANSPORT}
+    if not given["APT_MIRROR_URL"] and not settings.setting("ROOT_IMAGE"):
+        given["APT_MIRROR_URL"] = transport.host_mirror(project.space.parsed)
     chosen = Settings(
         parallel=int(settings.option("num_jobs")),
         log_dir=settings.setting("LOG_DIR") or os.path.join(OUT, "logs", run_name()),
-        transport={name: settings.setting(name) for name in settings.TRANSPORT},
+        transport=given,
     )
     session = Session(project.space, project.planner, chosen, project.space.path(OUT), requested)
     atexit.register(project.save_caches)

@@ -22,7 +22,7 @@ BUILD = "build"
 ADOPT = "adopt"
 #: Stale only if a parent that is built first turns out different.
 CONDITIONAL = "conditional"
-#: The tree stands and is right; what the artifact.env says about it is not.
+#: The image or tree stands and is right; its names for people or its artifact.env are not.
 RELABEL = "relabel"
 
 
@@ -115,6 +115,7 @@ class Planner:
                 self.decisions[node.name] = self._decide(node)
             found = self._find_missing(closure, requested)
             if not found:
+                self._check_names(requested)
                 return self.decisions
             self._missing.update(found)
 
@@ -225,6 +226,19 @@ class Planner:
         if problem:
             decision.reasons.append(problem)
             decision.state = RELABEL
+
+    def _check_names(self, requested: Iterable[str]) -> None:
+        """An image asked for by name also has to bear its names for people."""
+        for name in requested:
+            decision = self.decisions[name]
+            node, record = decision.node, decision.record
+            if decision.state != UP_TO_DATE or not node.tags or record is None:
+                continue
+            store = self.world.store()
+            lost = [tag for tag in node.tags if store is not None and store.named(tag) != record.image_id]
+            if lost:
+                decision.reasons.append(f"{', '.join(lost)} has to name its image")
+                decision.state = RELABEL
 
     def _give_reasons(self, decision: Decision) -> None:
         node, record = decision.node, decision.record

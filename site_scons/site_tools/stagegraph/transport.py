@@ -7,9 +7,12 @@ layer, history, cache key or signature.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 
+from . import process
 from .errors import UserError
+from .parsecache import ParseCache
 
 
 def text(settings: Mapping[str, str]) -> str:
@@ -21,6 +24,43 @@ def text(settings: Mapping[str, str]) -> str:
         if value:
             lines.append(f"{name}={value}\n")
     return "".join(lines)
+
+
+def host_mirror(cache: ParseCache) -> str:
+    """The Debian mirror that this host's own apt is set up with, empty on a host that has none.
+
+    Roots are made and packages fetched from where the host gets its own; the images do not show it. apt takes about
+    a second to tell, so the answer is kept in ``cache`` until the host's list of sources changes.
+    """
+    if shutil.which("apt-get") is None:
+        return ""
+    key = f"host-mirror:{_sources_state()}"
+    known = cache.get(key)
+    if not isinstance(known, str):
+        known = _ask_apt()
+        cache.put(key, known)
+    return known
+
+
+def _sources_state() -> str:
+    """What changes when somebody edits /etc/apt/sources.list or a file in sources.list.d."""
+    found = []
+    for path in ("/etc/apt/sources.list", "/etc/apt/sources.list.d"):
+        if os.path.exists(path):
+            below = sorted(os.listdir(path)) if os.path.isdir(path) else []
+            entries = [path, *(os.path.join(path, name) for name in below)]
+            found += [f"{entry} {os.stat(entry).st_mtime_ns}" for entry in entries]
+    return " ".join(found)
+
+
+def _ask_apt() -> str:
+    fields = "$(REPO_URI) $(ORIGIN)/$(LABEL)"
+    told = process.capture(["apt-get", "indextargets", "--format", fields, "Created-By: Packages"])
+    for line in told.splitlines():
+        address, _, origin = line.partition(" ")
+        if origin == "Debian/Debian":
+            return address.rstrip("/")
+    return ""
 
 
 def share(parallel: int) -> dict[str, str]:

@@ -68,7 +68,9 @@ class Worker:
         with self._lock:
             lock = self._locks.setdefault(name, threading.Lock())
         with lock:
-            decision = self.planner.settle(name)
+            decision = self.planner.decisions[name]
+            if decision.state != RELABEL or decision.node.kind == "rootfs":
+                decision = self.planner.settle(name)
             if decision.state == BUILD and self._restore_parents(decision.node):
                 decision = self.planner.settle(name)
             if decision.state == UP_TO_DATE:
@@ -287,6 +289,10 @@ class Worker:
 
     def _relabel(self, decision: Decision) -> Record:
         node, record = decision.node, decision.record
+        if node.kind != "rootfs":
+            assert record is not None
+            self._name(node, record.image_id, ())
+            return record
         image = self.planner.decisions[node.parents[0].node].record
         assert record is not None and image is not None
         exports.write_env(self.space.path(os.path.dirname(node.record)), node, record, image)
