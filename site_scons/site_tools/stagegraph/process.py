@@ -47,6 +47,10 @@ ENV_ALLOWED = (
 #: Seconds that output may still arrive after the child itself ended (a grandchild can hold the pipe open for ever).
 _DRAIN = 0.2
 
+#: What ``unshare`` of util-linux 2.38 says, with status 1, when the program inside was killed by KILL: it wants to end by the
+#: same signal and cannot unblock it.
+_UNSHARE_KILLED = "unshare: sigprocmask unblock failed"
+
 _CHUNK = 65536
 _TAIL = 4096
 
@@ -184,13 +188,14 @@ def _started(
     stderr: int,
     guarded: bool,
     polite: bool = True,
+    cleaning: bool = False,
 ) -> Iterator[_Child]:
     """Start a registered child; at the end of the block whatever is left of it is killed and reaped."""
     command = kill_proof(argv) if guarded else list(argv)
     if guarded and not _installed(argv[0]):
         raise _not_started(argv, argv[0], cwd, FileNotFoundError())
     with _lock:
-        if _stopping:
+        if _stopping and not cleaning:
             raise Stopped()
         try:
             process = subprocess.Popen(
@@ -234,9 +239,11 @@ def _not_started(argv: Sequence[str], program: str, cwd: str | None, error: OSEr
     )
 
 
-def _status(child: _Child) -> int:
+def _status(child: _Child, tail: str = "") -> int:
     """The exit status of a reaped child; ``Stopped`` when the run was stopped and it did not end well."""
     status: int = child.process.returncode
+    if child.wrapped and status == 1 and _UNSHARE_KILLED in tail:
+        status = -signal.SIGKILL
     if _stopping and status != 0:
         raise Stopped()
     return status
@@ -269,7 +276,7 @@ def run(
                 writer.write(chunk)
             writer.finish()
             child.wait()
-        return _status(child)
+        return _status(child, writer.last)
     finally:
         os.close(read_end)
         if write_end >= 0:
@@ -303,13 +310,17 @@ def _output(pipe: int, pid: int) -> Iterator[bytes]:
 
 
 class _Stamped:
-    """Writes a stream of bytes to a log with the time in front of each line, holding no line back."""
+    """Writes a stream of bytes to a log with the time in front of each line, holding no line back.
+
+    ``last`` is the beginning of the last line that ended.
+    """
 
     def __init__(self, log: IO[bytes], line: Callable[[bytes], None] | None) -> None:
         self._log = log
         self._line = line
         self._begun = False
         self._head = b""
+        self.last = ""
 
     def write(self, chunk: bytes) -> None:
         """Write ``chunk``; a line that it ends is reported to the callback."""
@@ -322,7 +333,7 @@ class _Stamped:
                 out.append(prefix)
                 self._begun = True
             out.append(piece)
-            if self._line is not None and len(self._head) < 1000:
+            if len(self._head) < 1000:
                 self._head += piece[: 1000 - len(self._head)]
             if piece.endswith(b"\n"):
                 self._end_line()
@@ -336,9 +347,10 @@ class _Stamped:
 
     def _end_line(self) -> None:
         self._begun = False
+        head, self._head = self._head.rstrip(b"\r\n"), b""
+        self.last = head.decode("utf-8", "replace")
         if self._line is not None:
-            head, self._head = self._head, b""
-            self._line(head.rstrip(b"\r\n"))
+            self._line(head)
 
     def _put(self, data: bytes) -> None:
         try:
@@ -358,18 +370,26 @@ def _split(chunk: bytes) -> list[bytes]:
     return [piece + b"\n" for piece in pieces] + ([last] if last else [])
 
 
-def capture(argv: Sequence[str], *, cwd: str | None = None, env: Mapping[str, str] | None = None) -> str:
+def capture(
+    argv: Sequence[str],
+    *,
+    cwd: str | None = None,
+    env: Mapping[str, str] | None = None,
+    cleaning: bool = False,
+) -> str:
     """The standard output of a short question.
 
     Raises ``CommandError`` with the command and the end of its standard error when it fails or is missing, ``Stopped``
-    after ``stop_all``.
+    after ``stop_all``, unless it is for ``cleaning`` up behind what was stopped.
     """
     # Files in memory, not pipes: nothing can block on them, whoever keeps them open.
     out, err = os.memfd_create("stdout"), os.memfd_create("stderr")
     try:
-        with _started(argv, cwd=cwd, env=env, stdout=out, stderr=err, guarded=False) as child:
+        with _started(
+            argv, cwd=cwd, env=env, stdout=out, stderr=err, guarded=False, cleaning=cleaning
+        ) as child:
             child.wait()
-        status = _status(child)
+        status = child.process.returncode if cleaning else _status(child)
         if status != 0:
             raise failed(argv, status, _tail(err))
         return _content(out).decode("utf-8", "replace")
@@ -399,7 +419,7 @@ def stream(
                 while pipe.read(_CHUNK):
                     pass
             child.wait()
-        status = _status(child)
+        status = _status(child, _tail(err))
         if status != 0:
             raise failed(argv, status, _tail(err))
     finally:
@@ -446,6 +466,12 @@ def stop_all(grace: float = 10.0) -> None:
                     if not child.reaped:
                         child.kill()
         time.sleep(0.02)
+
+
+def check_stopped() -> None:
+    """Raise ``Stopped`` after ``stop_all``: for a job that ended without a result and yet with status 0 (podman, on TERM)."""
+    if _stopping:
+        raise Stopped()
 
 
 def resume() -> None:

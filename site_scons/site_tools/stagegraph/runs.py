@@ -35,16 +35,14 @@ class Run:
         self._lock = lock
 
     def secret(self, name: str, text: str) -> str:
-        """Write ``text`` into the file ``name``, that only we can read (mode 0600); returns its path.
+        """Write ``text`` into a new file that only we can read, mode 0600; returns its path, which begins with ``name``.
 
-        A second call replaces the file in one step, so that a build that reads it sees the one text or the other.
+        Every call makes a file of its own: a build is known by the secret it was given.
         """
-        path = os.path.join(self.path, name)
-        fresh = f"{path}.{os.urandom(4).hex()}"
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        path = os.path.join(self.path, f"{name}-{os.urandom(4).hex()}")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
-        os.rename(fresh, path)
         return path
 
     def close(self) -> None:

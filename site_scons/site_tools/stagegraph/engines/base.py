@@ -19,7 +19,8 @@ from ..model import BuildRequest, ImageConfig, StoredImage
 class EngineOptions:
     """Where an engine keeps its store; an empty string leaves it to the engine's own configuration.
 
-    root: directory of the images; runroot: directory of the state that a reboot clears; driver: storage driver
+    root: directory of the images; runroot: directory of the state that a reboot clears (with a root and without this, a
+    short path made from the root's); driver: storage driver
     """
 
     root: str = ""

@@ -55,7 +55,7 @@ class Buildah(ContainersStoreEngine):
         self.ask("rmi", *gone)
 
     def _find_graph_root(self) -> str:
-        return _line(self.ask("info", "--format", "{{.store.GraphRoot}}"))
+        return _line(self.ask("info", "--format", "{{.store.GraphRoot}}", cleaning=True))
 
     def _create(self, image_id: str, name: str) -> str:
         self.ask("from", "--pull-never", "--name", name, image_id)
@@ -65,7 +65,7 @@ class Buildah(ContainersStoreEngine):
         return self.command("mount", container)
 
     def _remove_container(self, container: str) -> None:
-        self.ask("rm", container)
+        self.ask("rm", container, cleaning=True)
 
     def _containers(self) -> Mapping[str, str]:
         lines = json.loads(self.ask("containers", "--all", "--json"))

@@ -8,12 +8,14 @@ layers when a bind-mounted file, a build argument, a platform or a timestamp cha
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import IO, Any
 
 from .. import process
@@ -45,6 +47,8 @@ class ContainersStoreEngine:
 
     def __init__(self, options: EngineOptions | None = None) -> None:
         self.options = options or EngineOptions()
+        if self.options.root and not self.options.runroot:
+            self.options = replace(self.options, runroot=_runroot(self.options.root))
         self._listed: list[StoredImage] | None = None
         self._version = ""
         self._graph_root = self.options.root
@@ -98,10 +102,19 @@ class ContainersStoreEngine:
                 argv += [flag, value]
         return [*argv, *words]
 
-    def ask(self, *words: str, env: Mapping[str, str] | None = None, cwd: str | None = None) -> str:
-        """What a command of the engine prints; its failure is a ``UserError`` code engine-failed."""
+    def ask(
+        self,
+        *words: str,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        cleaning: bool = False,
+    ) -> str:
+        """What a command of the engine prints; its failure is a ``UserError`` code engine-failed.
+
+        ``cleaning``: also after the run was stopped (see ``process.capture``).
+        """
         try:
-            return process.capture(self.command(*words), env=env, cwd=cwd)
+            return process.capture(self.command(*words), env=env, cwd=cwd, cleaning=cleaning)
         except process.CommandError as error:
             raise self._explained(error) from error
 
@@ -218,11 +231,14 @@ class ContainersStoreEngine:
 
         try:
             status = process.run(argv, log, cwd=request.context, line=look)
-        except process.CommandError as error:
-            raise self._explained(error) from error
-        if status != 0:
-            text = b"\n".join(tail).decode("utf-8", "replace")
-            raise self._explained(process.failed(argv, status, text))
+            if status != 0:
+                text = b"\n".join(tail).decode("utf-8", "replace")
+                raise process.failed(argv, status, text)
+            image_id = self._read_id(request.iidfile)
+        except BaseException as error:
+            # Stopped, killed, or failed: podman keeps its container on TERM, any engine when it is killed.
+            self._clean_up(request.secret)
+            raise (self._explained(error) if isinstance(error, process.CommandError) else error) from error
         if inline:
             raise UserError(
                 "engine-inline-step",
@@ -230,7 +246,23 @@ class ContainersStoreEngine:
                 hint="this is a fault of the graph: every step that a step uses must be handed over as an image",
                 file=request.dockerfile,
             )
-        return self._read_id(request.iidfile)
+        return image_id
+
+    def _clean_up(self, secret: str) -> None:
+        """Remove the container of the build that was given this secret, which is a file of that build alone."""
+        if secret:
+            for container in self._build_containers(lambda source: source == secret):
+                self._remove_container(container)
+
+    def _build_containers(self, is_wanted: Callable[[str], bool]) -> list[str]:
+        """The containers of builds with a secret whose path ``is_wanted``.
+
+        A build's container bears no name of ours, but it records the secrets it was given. The record is read from the
+        store, where both programs keep it alike: podman has no question that shows it.
+        """
+        self.store()
+        pattern = os.path.join(glob.escape(self._graph_root), "*-containers", "*", "userdata", "buildah.json")
+        return [path.split(os.sep)[-3] for path in glob.glob(pattern) if any(map(is_wanted, _secrets(path)))]
 
     def _read_id(self, path: str) -> str:
         try:
@@ -239,6 +271,7 @@ class ContainersStoreEngine:
         except (OSError, UnicodeDecodeError):
             text = ""
         if not re.fullmatch(r"sha256:[0-9a-f]{64}", text):
+            process.check_stopped()
             raise UserError("engine-failed", f"{self.name} ended well but wrote no image id into '{path}'")
         return text
 
@@ -328,25 +361,13 @@ class ContainersStoreEngine:
     # --- after a kill
 
     def sweep(self, dead_runs: Mapping[str, str]) -> list[str]:
-        """See ``base.Engine``.
-
-        A build's container bears no name of ours, but it records the secret it was given; the path of that secret lies
-        in its run's directory. The record is read from the store, where both programs keep it alike: podman has no
-        question that shows it.
-        """
+        """See ``base.Engine``."""
         if not dead_runs:
             return []
-        doomed: list[str] = []
-        for container, name in self._containers().items():
-            if any(name.startswith(f"stagegraph-{run}-") for run in dead_runs):
-                doomed.append(container)
-        self.store()
-        for path in glob.glob(
-            os.path.join(glob.escape(self._graph_root), "*-containers/*/userdata/buildah.json")
-        ):
-            container = path.split(os.sep)[-3]
-            if container not in doomed and _secret_below(path, dead_runs.values()):
-                doomed.append(container)
+        below = tuple(os.path.join(directory, "") for directory in dead_runs.values())
+        named = tuple(f"stagegraph-{run}-" for run in dead_runs)
+        doomed = [container for container, name in self._containers().items() if name.startswith(named)]
+        doomed += self._build_containers(lambda source: source.startswith(below))
         for container in doomed:
             self._remove_container(container)
         return [f"container {container[:12]} of a killed run" for container in doomed]
@@ -361,17 +382,24 @@ TAR = (
 )  # fmt: skip
 
 
-def _secret_below(record: str, directories: Iterable[str]) -> bool:
-    """Whether the build container that wrote ``record`` was given a secret out of one of these directories."""
+def _runroot(root: str) -> str:
+    """A place for the state of a store that goes with a reboot: one for each store, and short.
+
+    podman refuses a path of more than 50 characters, so it cannot lie below the store.
+    """
+    base = "/run" if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR", "/tmp")
+    name = hashlib.sha256(os.path.realpath(root).encode()).hexdigest()[:12]
+    return os.path.join(base, f"stagegraph-store-{name}")
+
+
+def _secrets(record: str) -> list[str]:
+    """The paths of the secrets that the build container with this record was given; none when it is just being made."""
     try:
         with open(record, encoding="utf-8") as stream:
-            secrets = json.load(stream)["CommonBuildOpts"]["Secrets"] or []
+            given = json.load(stream)["CommonBuildOpts"]["Secrets"] or []
     except (OSError, ValueError, KeyError, TypeError):
-        return False
-    sources = [word[4:] for secret in secrets for word in secret.split(",") if word.startswith("src=")]
-    return any(
-        source.startswith(os.path.join(directory, "")) for source in sources for directory in directories
-    )
+        return []
+    return [word[4:] for secret in given for word in secret.split(",") if word.startswith("src=")]
 
 
 def _seconds(created: str) -> int:

@@ -47,7 +47,7 @@ class Podman(ContainersStoreEngine):
                 self.ask("untag", image.id, *gone)
 
     def _find_graph_root(self) -> str:
-        return self.ask("info", "--format", "{{.Store.GraphRoot}}").strip()
+        return self.ask("info", "--format", "{{.Store.GraphRoot}}", cleaning=True).strip()
 
     def _create(self, image_id: str, name: str) -> str:
         # Never run; the command is asked for by podman when the image names none.
@@ -58,7 +58,7 @@ class Podman(ContainersStoreEngine):
         return self.command("mount", container)
 
     def _remove_container(self, container: str) -> None:
-        self.ask("rm", "--force", container)
+        self.ask("rm", "--force", container, cleaning=True)
 
     def _containers(self) -> Mapping[str, str]:
         lines = json.loads(self.ask("ps", "--all", "--external", "--no-trunc", "--format", "json"))
