@@ -1,0 +1,13 @@
+"""Options of the test run."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all-arches",
+        action="store_true",
+        help="run the end-to-end tests of the chain for every target arch, not only for one foreign arch",
+    )
