@@ -47,6 +47,9 @@ class GraphFile(SCons.Node.FS.File):
     def visited(self) -> None:
         """Nothing is stored in SCons' database."""
 
+    def get_max_drift_csig(self) -> None:
+        """No digest is looked up in SCons' database, which would make SCons open and so write one."""
+
     def release_target_info(self) -> None:
         """Nothing was gathered for SCons' database."""
 
