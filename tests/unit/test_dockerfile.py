@@ -9,6 +9,7 @@ import dockerfile as go_parser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from stagegraph import dockerfile
 from stagegraph.dockerfile_text import join_lines, mount_fields, split_flags
 from stagegraph.errors import UserError

@@ -7,6 +7,7 @@ A case holds a Dockerfile (with the files it takes), or a versions.env with a pr
 from pathlib import Path
 
 import pytest
+
 from stagegraph import dockerfile, ignore, inputs, statcache, versions
 from stagegraph.errors import UserError
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from stagegraph import ignore
 from stagegraph.errors import UserError
 from stagegraph.parsecache import ParseCache
@@ -66,6 +67,19 @@ CASES = [
 def test_matches_as_moby_does(patterns: list[str], path: str, excluded: bool) -> None:
     judged = ignore.Ignore("Dockerfile", ".dockerignore", "\n".join(patterns) + "\n")
     assert judged.excluded(path) is excluded
+
+
+@pytest.mark.parametrize(
+    ("patterns", "path"),
+    [(["a/*", "!a"], "a/b"), (["**/b", "!a"], "a/b/c"), (["**/*.t", "a/b/", "!a"], "a/b")],
+)
+def test_a_path_that_engines_judge_differently_is_refused(patterns: list[str], path: str) -> None:
+    """Seen with buildah 1.28, which copies these paths; BuildKit does not."""
+    judged = ignore.Ignore("Dockerfile", ".dockerignore", "\n".join(patterns))
+    for ask in (judged.excluded, judged.hides_all_of):
+        with pytest.raises(UserError, match="engines disagree") as caught:
+            ask(path)
+        assert (caught.value.code, caught.value.file) == ("ignore-file", ".dockerignore")
 
 
 def test_line_ends_and_byte_order_mark_do_not_count() -> None:

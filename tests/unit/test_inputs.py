@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from stagegraph import ignore, inputs, statcache
 from stagegraph.errors import UserError
 from stagegraph.model import Source

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from stagegraph import dockerfile, lint, script
 from stagegraph.lint import Finding
 from stagegraph.versions import Entry, Values

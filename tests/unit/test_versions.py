@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from stagegraph import versions
 from stagegraph.errors import UserError
 from stagegraph.model import Arg

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SUFFIX = ".dockerignore"
 
 #: Raised by hand when the same patterns are judged differently.
-_ABI = "1"
+_ABI = "2"
 
 
 class Ignore:
@@ -40,6 +40,8 @@ class Ignore:
         self._lines = text.removeprefix("\ufeff").splitlines()
         self._active = any(line.strip() and not line.startswith("#") for line in self._lines)
         self._matcher: PatternMatcher | None = None
+        #: Each pattern alone, without its ``!``, and whether it had one.
+        self._single: list[tuple[PatternMatcher, bool]] = []
         self._cache = cache
         self._key = "ignore:" + hashlib.sha256(f"{_ABI}\0{text}".encode()).hexdigest()
         kept = cache.get(self._key) if cache is not None and self._active else None
@@ -63,12 +65,30 @@ class Ignore:
     def _judge(self, path: str, key: str) -> bool:
         matcher = self._load()
         verdict = matcher.matches(path)
+        if verdict != self._last_match_wins(path):
+            message = f"engines disagree about {path} with these patterns"
+            hint = (
+                "a !pattern that names a directory brings it back in some engines only: write !directory/**"
+            )
+            raise UserError("ignore-file", message, hint=hint, file=self.path)
         if verdict and key != path:
             verdict = not matcher.may_match_under(path)
         self._judged[key] = verdict
         if self._cache is not None:
             self._cache.put(self._key, self._judged)
         return verdict
+
+    def _last_match_wins(self, path: str) -> bool:
+        """The judgement of buildah 1.28: each pattern is tried on the path and on every directory above it.
+
+        BuildKit instead asks on the way down, and a ``!`` pattern counts only where something was hidden
+        before. A path on which the two differ would be in one engine's context and not in the other's.
+        """
+        hidden = False
+        for matcher, brings_back in self._single:
+            if brings_back == hidden and matcher.matches(path):
+                hidden = not brings_back
+        return hidden
 
     def _load(self) -> PatternMatcher:
         if self._matcher is None:
@@ -83,6 +103,9 @@ class Ignore:
                     hint = "see the .dockerignore reference"
                     raise UserError("ignore-file", message, hint=hint, file=self.path, line=number) from None
             self._matcher = PatternMatcher(self._lines)
+            for pattern in self._matcher.patterns:
+                single = PatternMatcher([f"/{pattern.removeprefix('!')}"])
+                self._single.append((single, pattern.startswith("!")))
         return self._matcher
 
 
