@@ -1,4 +1,4 @@
-"""Export of root file systems: what goes in comes out, what is hostile stays out, a kill leaves one whole tree."""
+"""Export of root file systems: what goes in comes out, and a kill or failure leaves one whole tree."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import stat
 import struct
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,15 +18,10 @@ from typing import IO
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stagegraph import rootfs, tarstream, tree
+from stagegraph import rootfs, tree
 from stagegraph.errors import UserError
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="owners and devices can only be set by root")
-
-
-@contextlib.contextmanager
-def given_bytes(data: bytes) -> Iterator[IO[bytes]]:
-    yield io.BytesIO(data)
 
 
 def packed(directory: str | Path, *options: str) -> bytes:
@@ -38,7 +32,9 @@ def packed(directory: str | Path, *options: str) -> bytes:
 
 
 def export(data: bytes, place: Path) -> rootfs.Summary:
-    return rootfs.export(given_bytes(data), str(place / "rootfs"), listing=str(place / "list.gz"))
+    return rootfs.export(
+        contextlib.nullcontext(io.BytesIO(data)), str(place / "rootfs"), listing=str(place / "list.gz")
+    )
 
 
 # --- random trees ---------------------------------------------------------------------------------------------------
@@ -179,142 +175,6 @@ def test_other_formats(tmp_path: Path, layout: str) -> None:
     if layout != "ustar":
         status = (tmp_path / "rootfs" / "sparse").stat()
         assert status.st_blocks * 512 < status.st_size / 2, "the holes were filled"
-
-
-@needs_root
-def test_podman_style_archive_without_a_root_entry(tmp_path: Path) -> None:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        tar.addfile(directory("etc"))
-        tar.addfile(file("etc/motd", b"hello"), io.BytesIO(b"hello"))
-    data = archive.getvalue()
-    export(data, tmp_path)
-    assert stat.S_IMODE((tmp_path / "rootfs").stat().st_mode) == 0o755
-    assert tree.from_tar(io.BytesIO(data)) == tree.from_disk(str(tmp_path / "rootfs"))
-
-
-# --- hostile archives -----------------------------------------------------------------------------------------------
-
-
-def directory(name: str) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type, info.mode = tarfile.DIRTYPE, 0o755
-    return info
-
-
-def file(name: str, data: bytes = b"") -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.size = len(data)
-    return info
-
-
-def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, target
-    return info
-
-
-def typed(name: str, kind: bytes) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type = kind
-    return info
-
-
-def pax(name: str, **headers: str) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.pax_headers = {key.replace("__", "."): value for key, value in headers.items()}
-    return info
-
-
-HARD = tarfile.LNKTYPE
-HOSTILE = {
-    "absolute path": ([file("/escape")], "not a path below the root"),
-    "dot-dot": ([file("../escape")], "leaves the root"),
-    "dot-dot inside": ([directory("a"), file("a/../../escape")], "leaves the root"),
-    "absolute pax path": ([pax("a", path="/escape")], "not a path below the root"),
-    "file below a symlink": ([link("out", ".."), file("out/escape")], "which is a symlink"),
-    "directory below a symlink": ([link("out", "/tmp"), directory("out/escape")], "which is a symlink"),
-    "file below a file": ([file("a"), file("a/b")], "which is a file"),
-    "no parent": ([file("a/b")], "not in the archive before it"),
-    "symlink instead of a directory": ([directory("a"), link("a", "..")], "comes twice"),
-    "directory over a symlink": ([link("a", ".."), directory("a"), file("a/escape")], "comes twice"),
-    "file twice": ([file("a"), file("./a")], "comes twice"),
-    "root as a symlink": ([link(".", "..")], "comes twice"),
-    "absolute hard link": ([link("a", "/etc/passwd", HARD)], "not a path below the root"),
-    "hard link out": ([link("a", "../escape", HARD)], "leaves the root"),
-    "hard link to nothing": ([link("a", "b", HARD)], "not in the archive before it"),
-    "hard link to a directory": ([directory("d"), link("a", "d", HARD)], "is a directory"),
-    "hard link through a symlink": ([link("o", ".."), link("a", "o/x", HARD)], "not in the archive before it"),
-    "unknown type": ([typed("a", b"V")], "unknown type"),
-    "global pax header": ([typed("a", b"g")], "unknown type"),
-    "file that ends like a directory": ([file("a//")], "ends like a directory"),
-    "sparse in an old format": ([pax("a", GNU__sparse__size="5")], "another format than pax 1.0"),
-    "ACL of names": ([pax("a", SCHILY__acl__access="user::rwx\nuser:bob:r\ngroup::r\nmask::r\nother::r")], "ACL"),
-    "NUL in a pax path": ([pax("a", path="a\0b")], "not a path below the root"),
-}  # fmt: skip
-
-
-def archived(entries: list[tarfile.TarInfo]) -> bytes:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for info in entries:
-            # tarfile strips a trailing slash of files; the header must keep it.
-            data = info.tobuf(tarfile.PAX_FORMAT)
-            archive.write(data)
-            archive.write(bytes(-(-info.size // 512) * 512))
-            tar.offset += len(data)
-    return archive.getvalue()
-
-
-@pytest.mark.parametrize("case", HOSTILE)
-def test_hostile_archives_are_refused(case: str, tmp_path: Path) -> None:
-    entries, said = HOSTILE[case]
-    data = archived(entries)
-    passed: list[bytes] = []
-    with pytest.raises(UserError) as caught:
-        tarstream.scan(io.BytesIO(data), passed.append)
-    assert caught.value.code == "rootfs-archive"
-    assert said in caught.value.message
-    assert passed == [], "bytes of a refused archive went on"
-
-
-@needs_root
-@pytest.mark.parametrize("case", HOSTILE)
-def test_hostile_archives_leave_the_old_tree(case: str, tmp_path: Path) -> None:
-    (tmp_path / "rootfs").mkdir()
-    (tmp_path / "rootfs" / "old").write_text("old")
-    with pytest.raises(UserError):
-        export(archived(HOSTILE[case][0]), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".rootfs.lock", "rootfs"]
-    assert (tmp_path / "rootfs" / "old").read_text() == "old"
-
-
-def test_devices_need_root() -> None:
-    info = typed("null", tarfile.CHRTYPE)
-    info.devmajor, info.devminor = 1, 3
-    data = archived([info])
-    assert tarstream.scan(io.BytesIO(data), devices=True)[b"null"].device == (1, 3)
-    with pytest.raises(UserError, match="device node"):
-        tarstream.scan(io.BytesIO(data), devices=False)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.data())
-def test_damaged_headers_never_crash(data: st.DataObject) -> None:
-    """Whatever a byte becomes: it is refused, or harmless; never an exception that is no UserError."""
-    whole = bytearray(
-        archived([directory("d"), pax("d/file", path="d/long"), link("d/l", "d/long", HARD), link("s", "d")])
-    )
-    for _ in range(data.draw(st.integers(1, 4))):
-        whole[data.draw(st.integers(0, 512 * 6))] = data.draw(st.integers(0, 255))
-    for start in range(0, 512 * 6, 512):  # right checksums let the damage reach the rules behind them
-        block = whole[start : start + 512]
-        if block[257:262] == b"ustar":
-            block[148:156] = b" " * 8
-            whole[start + 148 : start + 156] = b"%06o\0 " % sum(block)
-    with contextlib.suppress(UserError):
-        for path in tarstream.scan(io.BytesIO(bytes(whole)), devices=True):
-            assert not path.startswith(b"/") and b".." not in path.split(b"/") and b"\0" not in path
 
 
 # --- failures -------------------------------------------------------------------------------------------------------
