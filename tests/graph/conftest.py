@@ -13,13 +13,35 @@ import pytest
 from .project import Project
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
+def make_place() -> Path:
     """A fresh directory, in memory where there is such a place: thousands of small files are synced to it."""
     memory = "/dev/shm"
-    path = Path(tempfile.mkdtemp(prefix="graph-", dir=memory if os.access(memory, os.W_OK) else None))
+    return Path(tempfile.mkdtemp(prefix="graph-", dir=memory if os.access(memory, os.W_OK) else None))
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory for one test."""
+    path = make_place()
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def template() -> Iterator[Project]:
+    """A project that was built once, to be copied."""
+    path = make_place()
+    project = Project(path / "project", path / "store")
+    project.good()
+    yield project
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def built(template: Project, place: Path) -> Project:
+    """The project of graph.project, up to date, with a store of its own."""
+    shutil.copytree(template.path.parent, place, symlinks=True, dirs_exist_ok=True)
+    return Project(place / "project", place / "store")
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fake_engine import FakeEngine, write_layout
-
 from stagegraph.model import LABEL_NODE
 
 from .runner import TOOLS, Result, run_scons, start_scons

@@ -21,10 +21,6 @@ from typing import NoReturn
 import SCons.Script
 import SCons.Script.Main
 from fake_engine import FakeEngine
-
-import stagegraph.command
-import stagegraph.session
-import stagegraph.work
 from stagegraph import artifact, ask, exports, gc, public, reproduce, rootfs, tree  # noqa: F401 - for the forks
 from stagegraph.engines import detect
 
@@ -48,9 +44,7 @@ class Result:
         return f"exit status {self.rc}\n--- stdout\n{self.stdout}--- stderr\n{self.stderr}"
 
 
-def run_scons(
-    words: Sequence[str], cwd: Path, scratch: Path, env: Mapping[str, str] | None = None
-) -> Result:
+def run_scons(words: Sequence[str], cwd: Path, scratch: Path, env: Mapping[str, str] | None = None) -> Result:
     """Run ``scons WORDS`` in ``cwd``; ``scratch`` is a directory for its output, ``env`` is laid over the environment."""
     out, err = scratch / "stdout", scratch / "stderr"
     sys.stdout.flush()
@@ -102,7 +96,9 @@ def _main(words: Sequence[str]) -> int:
     return rc
 
 
-def start_scons(words: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+def start_scons(
+    words: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
     """Start ``scons WORDS`` as a process in a session of its own; its two streams come as one pipe."""
     code = "from graph import runner; import SCons.Script.Main; SCons.Script.Main.main()"
     return subprocess.Popen(

@@ -203,7 +203,7 @@ class Project:
         for name, file in self._files.items():
             own = str(file.get_abspath())
             tree = os.path.join(os.path.dirname(own), "rootfs")
-            if own == path or own.startswith(path.rstrip("/") + "/") or path == tree or path.startswith(tree + "/"):
+            if own == path or own.startswith(path.rstrip("/") + "/") or path == tree:
                 found.append(name)
         return found
 

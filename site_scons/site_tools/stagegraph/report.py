@@ -44,20 +44,20 @@ class Terminal:
         because = "; ".join(reasons[:2]) + more
         with self._lock:
             self._running[node.name] = time.monotonic()
-            self._line(f"{what:10}{node.name}: {because}")
+            self._line(f"{what:11}{node.name}: {because}")
 
     def end(self, node: Node, what: str, seconds: float) -> None:
         with self._lock:
             self._running.pop(node.name, None)
             self._done.setdefault(what, []).append(node.name)
-            self._line(f"{what:10}{node.name} in {duration(seconds)}")
+            self._line(f"{what:11}{node.name} in {duration(seconds)}")
 
     def failed(self, node: Node, problem: UserError, log: str) -> None:
         """A node failed: the error, the tail of its log, where the rest is."""
         with self._lock:
             self._running.pop(node.name, None)
             self._failed.append(node.name)
-            self._line(f"FAILED    {node.name}")
+            self._line(f"FAILED     {node.name}")
             if log:
                 for line in self._tail(log):
                     self._stream.write(f"  | {line}\n")
