@@ -181,14 +181,16 @@ _CODE = re.compile(r"[a-z]+(-[a-z0-9]+)+\Z")
 
 
 def _codes(node: ast.AST) -> Iterator[str]:
-    """The code of a call that makes a UserError: ``UserError("code", …)``, a subclass's, or one with a hint."""
+    """Codes in a call that makes a UserError: by name, by a helper that fails, or by anything that takes a hint."""
     if not isinstance(node, ast.Call) or len(node.args) < 2:
         return
-    first = node.args[0]
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    raises = name.endswith(("Error", "__init__")) or any(word.arg == "hint" for word in node.keywords)
-    if raises and isinstance(first, ast.Constant) and _CODE.match(str(first.value)):
-        yield str(first.value)
+    makes = name.endswith(("Error", "__init__", "fail", "_add")) or any(
+        word.arg == "hint" for word in node.keywords
+    )
+    for argument in node.args if makes else []:
+        if isinstance(argument, ast.Constant) and _CODE.match(str(argument.value)):
+            yield str(argument.value)
 
 
 def test_each_error_code_has_its_page() -> None:

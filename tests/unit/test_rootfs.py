@@ -18,6 +18,7 @@ from typing import IO
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from stagegraph import rootfs, tree
 from stagegraph.errors import UserError
 

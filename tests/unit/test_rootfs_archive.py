@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from stagegraph import rootfs, tarstream, tree
 from stagegraph.errors import UserError
 

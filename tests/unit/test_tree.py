@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from stagegraph import tree
 from stagegraph.errors import UserError
 from stagegraph.tree import Entry
