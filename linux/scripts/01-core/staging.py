@@ -45,7 +45,12 @@ def fail(sentence: str, hint: str = "") -> None:
 
 def fetch(packages: list[str], arch: str, work: Path) -> dict[str, str]:
     """Fetch packages of `arch` with apt and unpack them below work/root. Return package -> version."""
-    subprocess.run(["/run/apt.sh", "download", arch, str(work / "debs"), *packages], check=True)
+    command = ["/run/apt.sh", "download", arch, str(work / "debs"), *packages]
+    if subprocess.run(command, check=False).returncode:
+        fail(
+            f"apt could not fetch the packages for {arch}; its own message is above",
+            "a package that cannot be located: the version asked for is not the one the distribution provides",
+        )
     versions = {}
     for deb in sorted((work / "debs").glob("*.deb")):
         name, version = subprocess.check_output(
