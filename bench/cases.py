@@ -1,0 +1,226 @@
+"""The cases: each sets up what it measures and yields groups of rows, the first row of a group being its measure."""
+
+from __future__ import annotations
+
+import os
+import random
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import projects
+from generate import HERE, Shape
+from projects import SCONS
+from timing import Command, Series, alternate, once
+
+sys.path.insert(0, os.path.join(projects.ROOT, "site_scons", "site_tools"))
+
+SMALL = Shape(nodes=30, files=300, deps=10)
+LARGE = Shape(nodes=300, files=5000, deps=17)
+#: Few, since each is a real engine call.
+TRIVIAL = Shape(nodes=8, files=20, deps=2, steps=4)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Series measured in one alternation; ``series[0]`` is what the others are compared with.
+
+    notes: what a reader has to know; missing: what could not be measured, and why
+    """
+
+    title: str
+    series: tuple[Series, ...]
+    notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where the bench works and how often it measures."""
+
+    directory: str
+    rounds: int
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.directory, name)
+
+    def store(self, name: str) -> list[str]:
+        """The options of buildah for a store of the bench's own, as ``--store`` gives them."""
+        return ["--root", os.path.join(self.path(name), "root"), "--runroot", os.path.join(self.path(name), "run")]
+
+
+def no_op_real(bench: Bench) -> Iterator[Group]:
+    """The graph of this repository, every export of all its arches."""
+    empty = projects.empty(bench.path("empty-1"))
+    copy = projects.copy_of_repository(bench.path("repository"))
+    env = {"ROOT_IMAGE": f"oci:{os.path.join(copy, projects.STUB_ROOT)}"}
+    series = alternate(
+        [
+            Command("empty scons", SCONS, empty),
+            Command("scons", SCONS, copy, env),
+            Command("scons -n", (*SCONS, "-n"), copy, env),
+            Command("scons -q", (*SCONS, "-q"), copy, env),
+        ],
+        bench.rounds,
+    )
+    note = "a copy of this repository, its images made by a stub: a no-op of exports does not look at images"
+    yield Group("no-op of this repository's graph (all arches)", tuple(series), (note,))
+
+
+def no_op_generated(bench: Bench) -> Iterator[Group]:
+    """Generated graphs against an empty run, make and ninja."""
+    empty = projects.empty(bench.path("empty-2"))
+    for shape in (SMALL, LARGE):
+        project = projects.generated(bench.path(f"nodes-{shape.nodes}"), shape)
+        commands = [Command("empty scons", SCONS, empty), Command("scons", SCONS, project)]
+        missing = []
+        for tool in ("make", "ninja"):
+            if shutil.which(tool):
+                commands.append(Command(tool, (tool,), project))
+            else:
+                missing.append(f"{tool}: it is not installed")
+        title = f"no-op at {shape.nodes} nodes, {shape.files:,} files, {shape.deps} files a node"
+        yield Group(title, tuple(alternate(commands, bench.rounds)), (), tuple(missing))
+
+
+def cached_engine(bench: Bench) -> Iterator[Group]:
+    """A no-op of images that buildah really built, against its own layer cache and BuildKit's on the same Dockerfiles."""
+    title = f"no-op at {SMALL.nodes} real images, against the engines' own caches"
+    if not shutil.which("buildah"):
+        yield Group(title, (), missing=("buildah: it is not installed",))
+        return
+    empty = projects.empty(bench.path("empty-3"))
+    project = bench.path("real")
+    projects.generate(project, SMALL)
+    store = f"--store={bench.path('store')}"
+    once(Command("build", (*SCONS, store), project))
+    projects.settle(Command("scons", (*SCONS, store), project))
+    image = f"s{(SMALL.nodes - 1) // SMALL.steps:02}"
+    chain = Command("cached buildah bud --layers", ("bash", "chain.sh", *bench.store("chain-store")), project)
+    once(chain)
+    commands = [
+        Command("empty scons", SCONS, empty),
+        Command("scons, the export", (*SCONS, store), project),
+        Command("scons, the last image", (*SCONS, store, image), project),
+        Command("buildah images alone", ("buildah", *bench.store("store"), "images", "--json"), project),
+        chain,
+    ]
+    missing = []
+    reason = no_buildkit()
+    if reason:
+        missing.append(f"docker buildx bake: {reason}")
+    else:
+        commands.append(Command("cached docker buildx bake", ("docker", "buildx", "bake", "-f", "docker-bake.json"), project))
+    series = alternate(commands, max(3, bench.rounds // 3))
+    yield Group(title, tuple(series), ("buildah has a store of its own on this disk",), tuple(missing))
+
+
+def no_buildkit() -> str:
+    """Why bake cannot be measured, empty when a BuildKit answers."""
+    if not shutil.which("docker"):
+        return "docker is not installed"
+    done = subprocess.run(
+        ["docker", "buildx", "inspect", "--bootstrap"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    said = (done.stderr or done.stdout).strip().splitlines() or ["no answer"]
+    return "" if done.returncode == 0 else f"no BuildKit answers ({said[-1]})"
+
+
+def overhead(bench: Bench) -> Iterator[Group]:
+    """Steps that copy two files, by the plugin and by the same engine calls alone."""
+    title = f"a build of {TRIVIAL.nodes} trivial steps"
+    if not shutil.which("buildah"):
+        yield Group(title, (), missing=("buildah: it is not installed",))
+        return
+    project = bench.path("trivial")
+    projects.generate(project, TRIVIAL)
+    image = f"s{(TRIVIAL.nodes - 1) // TRIVIAL.steps:02}"
+    store = f"--store={bench.path('plugin-store')}"
+
+    def fresh_for_plugin() -> None:
+        drop_store(bench.path("plugin-store"))
+        shutil.rmtree(os.path.join(project, "out"), ignore_errors=True)
+        once(Command("root", (*SCONS, store, "bootstrap"), project))
+
+    def fresh_for_calls() -> None:
+        drop_store(bench.path("calls-store"))
+        words = ["buildah", *bench.store("calls-store"), "pull", "--quiet", "oci:root"]
+        done = subprocess.run(words, cwd=project, check=True, stdout=subprocess.PIPE, text=True)
+        projects.write(bench.path("calls-store"), "root-id", done.stdout.strip())
+
+    calls_argv = (sys.executable, os.path.join(HERE, "engine_calls.py"), project, bench.path("calls-store"))
+    commands = [
+        Command("the engine calls alone", calls_argv, project, before=fresh_for_calls),
+        Command("scons", (*SCONS, store, image), project, before=fresh_for_plugin),
+    ]
+    calls, ours = alternate(commands, max(3, bench.rounds // 4), warmup=0)
+    own = statistics.median(mine - its for mine, its in zip(ours.wall, calls.wall, strict=True)) / TRIVIAL.nodes
+    note = f"the plugin adds {own * 1000:.0f} ms a step, its start included: 3 % of a step that takes {own / 0.03:.0f} s"
+    yield Group(title, (calls, ours), (note,))
+
+
+def drop_store(directory: str) -> None:
+    """Remove a store of buildah, with the mount that its overlay driver leaves on the directory itself."""
+    overlay = os.path.join(directory, "root", "overlay")
+    if os.path.ismount(overlay):
+        subprocess.run(["umount", "--lazy", overlay], check=True)
+    if os.path.isdir(directory):
+        shutil.rmtree(directory)
+
+
+def rootfs(bench: Bench) -> Iterator[Group]:
+    """The export's way through this tool against one tar piped into another, both of the same tree by the same flags."""
+    from stagegraph.engines.containers_store import TAR as WRITE
+    from stagegraph.rootfs import TAR as READ
+
+    title = "export of a root file system"
+    if os.geteuid() != 0:
+        yield Group(title, (), missing=("the export: it has to be root to set owners",))
+        return
+    source, target = bench.path("tree"), bench.path("target")
+    files, size = _tree(source)
+
+    def fresh() -> None:
+        shutil.rmtree(target, ignore_errors=True)
+        os.makedirs(target)
+
+    write = [word.replace("{}", source) for word in WRITE]
+    piped = f"{shlex.join(write)} | {shlex.join([*READ, f'--directory={target}'])}"
+    hashed = f"{shlex.join(write)} | sha256sum"
+    script = os.path.join(HERE, "export_tree.py")
+    commands = [
+        Command("tar | tar", ("bash", "-o", "pipefail", "-c", piped), bench.directory, before=fresh),
+        Command("the export", (sys.executable, script, source, target, *WRITE), bench.directory, before=fresh),
+        Command("tar | sha256sum", ("bash", "-o", "pipefail", "-c", hashed), bench.directory),
+    ]
+    series = alternate(commands, max(5, bench.rounds // 2))
+    note = f"{files:,} files, {size >> 20} MiB; the export also checks and hashes every entry and writes the listing"
+    yield Group(title, tuple(series), (note,))
+
+
+def _tree(directory: str) -> tuple[int, int]:
+    """Make a tree with the sizes of a root file system (many small files, few large ones); its files and bytes."""
+    chance = random.Random(1)
+    files = size = 0
+    for number in range(12_000):
+        folder = os.path.join(directory, f"usr/lib/d{number // 60:03}")
+        os.makedirs(folder, exist_ok=True)
+        length = min(int(chance.lognormvariate(8.0, 2.0)), 8 << 20)
+        with open(os.path.join(folder, f"f{number}"), "wb") as file:
+            file.write(chance.randbytes(length))
+        files, size = files + 1, size + length
+    return files, size
+
+
+#: Name for --only → case, in the order of the table.
+CASES: dict[str, Callable[[Bench], Iterator[Group]]] = {
+    "real": no_op_real,
+    "generated": no_op_generated,
+    "cached": cached_engine,
+    "overhead": overhead,
+    "rootfs": rootfs,
+}
