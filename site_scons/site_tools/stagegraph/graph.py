@@ -110,16 +110,21 @@ class Graph:
             dockerfile=stage.dockerfile.path,
             instructions=step.instructions,
             sources=step.sources,
-            variables=values.for_step(step.args, arch, builtin, stage.dockerfile.path),
+            variables=values.for_step(self._args(stage, step), arch, builtin, stage.dockerfile.path),
             images={use.ref: use.ref.rsplit("@", 1)[1] for use in (step.base, *step.uses) if use.kind == "image"},
             tags=stage.tags if is_final else (),
             profile=stage.profile,
         )
 
+    def _args(self, stage: Stage, step: Step) -> list[Arg]:
+        """The ARGs a step sees: its own, and the global ones that its FROM names in --platform."""
+        named = [arg for arg in stage.dockerfile.args if f"${{{arg.name}}}" in step.platform]
+        return [*step.args, *(arg for arg in named if arg.name not in {own.name for own in step.args})]
+
     def _parents(self, stage: Stage, step: Step, named: Mapping[str, Node]) -> Iterable[Parent]:
         seen = set()
         for use in (step.base, *step.uses):
-            if use.ref in seen or use.kind == "image":
+            if use.ref in seen or use.kind in ("image", "scratch"):
                 continue
             seen.add(use.ref)
             if use.kind == "step":

@@ -43,7 +43,8 @@ class ImageUse:
     """Another image that a step reads: by FROM, ``COPY --from=`` or ``RUN --mount=…,from=``.
 
     kind is "step" (a step of the same Dockerfile, ``ref`` is its name), "variable" (FROM of a stage's image
-    variable, ``ref`` is its name: BASE_IMAGE, ARTIFACT_IMAGE) or "image" (an external image pinned by digest).
+    variable, ``ref`` is its name: BASE_IMAGE, ARTIFACT_IMAGE), "image" (an external image pinned by digest) or
+    "scratch" (nothing at all).
     """
 
     kind: str

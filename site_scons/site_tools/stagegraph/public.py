@@ -54,14 +54,14 @@ def setup(
 
 
 def _values(root: str, file: str, profiles: str, profile: str, variables: Iterable[str]) -> versions.Values:
-    entries = versions.read(os.path.join(root, file)) if file else {}
+    entries = versions.read(os.path.join(root, file), file) if file else {}
     laid_over = {}
     path = os.path.join(profiles, f"{profile}.env")
     if profiles:
         names = sorted(n.removesuffix(".env") for n in os.listdir(os.path.join(root, profiles)) if n.endswith(".env"))
         if profile not in names:
             raise UserError("profile-unknown", f"unknown profile {profile!r}", hint=settings.suggestion(profile, names))
-        laid_over = versions.read(os.path.join(root, path))
+        laid_over = versions.read(os.path.join(root, path), path)
     known = {*settings.SETTINGS, *variables}
     given = {name: value for name, value in settings.arguments().items() if name not in known}
     # A setting that is also a key of the file (CROSS_TARGETS) may come from the environment, unlike a version.

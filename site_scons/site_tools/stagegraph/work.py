@@ -181,7 +181,8 @@ class Worker:
         if not node.parents:
             return
         base = node.parents[0]
-        if base.ref not in node.instructions[0]:
+        # FROM [--platform=…] <image> AS <name>: the first parent is the base unless that is no node (scratch).
+        if node.instructions[0].split()[-3] not in (base.ref, f"${base.ref}", f"${{{base.ref}}}"):
             return
         store = self.space.store()
         assert store is not None

@@ -162,4 +162,5 @@ class Workspace:
 
 
 def _read_by_engine(dockerfile: str) -> tuple[str, ...]:
-    return (dockerfile, f"{dockerfile}.dockerignore", ".dockerignore")
+    names = (f"{dockerfile}.containerignore", f"{dockerfile}.dockerignore", ".containerignore", ".dockerignore")
+    return (dockerfile, *names)
