@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from fake_engine import FakeEngine, write_layout
 from stagegraph import process, runs
 from stagegraph.engines import detect
@@ -512,18 +513,23 @@ def _go_on(engine: Engine, project: Project, node: str) -> None:
         engine.unset("hold", node)
 
 
-def _runs_in(store: Path) -> list[str]:
-    """Command lines of processes that name this store."""
+def processes() -> list[tuple[int, list[str]]]:
+    """The other processes of this machine with their arguments."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) != os.getpid():
             try:
-                line = (Path("/proc") / name / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                words = (Path("/proc") / name / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
             except (FileNotFoundError, ProcessLookupError):
-                continue
-            if str(store) in line:
-                found.append(line)
+                continue  # it ended while we looked
+            found.append((int(name), words))
     return found
+
+
+def _runs_in(store: Path) -> list[str]:
+    """Command lines of processes that name this store."""
+    lines = [" ".join(words) for _, words in processes()]
+    return [line for line in lines if str(store) in line]
 
 
 def test_stop_all_ends_a_build_and_it_cleans_up(
@@ -686,11 +692,9 @@ def test_a_killed_engine_is_an_error_and_leaves_no_container(
         thread = threading.Thread(target=build)
         thread.start()
         wait_for(lambda: b"Z begun" in project.log.getvalue())
-        for name in os.listdir("/proc"):
-            if name.isdigit():
-                argv = (Path("/proc") / name / "cmdline").read_bytes().split(b"\0")
-                if argv[0] == kind.encode() and str(tmp_path / "store/root").encode() in argv:
-                    os.kill(int(name), signal.SIGKILL)
+        for pid, argv in processes():
+            if argv[0] == kind and str(tmp_path / "store/root") in argv:
+                os.kill(pid, signal.SIGKILL)
         thread.join()
         assert [error.code for error in errors] == ["engine-failed"]
         assert "was killed by signal 9" in errors[0].message

@@ -1,0 +1,140 @@
+"""Run directories and the locks between runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stagegraph import runs
+from stagegraph.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("XDG_RUNTIME_DIR", "TMPDIR"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name))
+    return tmp_path
+
+
+def in_child(script: str) -> subprocess.Popen[str]:
+    """A Python process that holds what the script took until it is killed."""
+    head = f"import sys\nsys.path[:0] = {sys.path!r}\nfrom stagegraph import runs\n"
+    tail = "\nprint('ready', flush=True)\nsys.stdin.read()\n"
+    child = subprocess.Popen(
+        [sys.executable, "-c", head + script + tail], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    return child
+
+
+def kill(child: subprocess.Popen[str]) -> None:
+    child.kill()
+    child.communicate()
+
+
+def mode(path: str) -> int:
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+def test_a_run_has_two_private_directories_that_go_with_it() -> None:
+    with runs.open_run() as run:
+        assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{4}", run.id)
+        assert os.path.basename(run.path) == os.path.basename(run.scratch) == run.id
+        assert [mode(path) for path in (run.path, run.scratch, os.path.dirname(run.path))] == [0o700] * 3
+        Path(run.scratch, "big").write_text("x")
+    assert not os.path.exists(run.path)
+    assert not os.path.exists(run.scratch)
+    run.close()
+
+
+def test_every_secret_is_a_private_file_of_its_own() -> None:
+    with runs.open_run() as run:
+        one, two = run.secret("transport", "JOBS=1\n"), run.secret("transport", "JOBS=2\n")
+        assert [Path(path).read_text() for path in (one, two)] == ["JOBS=1\n", "JOBS=2\n"]
+        assert mode(one) == 0o600
+        assert os.path.dirname(one) == run.path
+
+
+def test_a_killed_run_is_dead_and_a_living_one_is_not() -> None:
+    child = in_child("run = runs.open_run(); run.secret('transport', 'x')")
+    with runs.open_run() as mine:
+        assert runs.dead_runs() == {}
+        kill(child)
+        dead = runs.dead_runs()
+        assert len(dead) == 1
+        assert mine.id not in dead
+        ((run_id, path),) = dead.items()
+        assert os.listdir(path)
+        scratch = os.path.join(os.path.dirname(mine.scratch), run_id)
+        assert os.path.isdir(scratch)
+        runs.remove_dead(dead)
+        assert runs.dead_runs() == {}
+        assert not os.path.exists(path)
+        assert not os.path.exists(scratch)
+        assert os.path.isdir(mine.path)
+        assert os.path.isdir(mine.scratch)
+
+
+def test_scratch_of_a_run_that_a_reboot_forgot_is_removed() -> None:
+    with runs.open_run() as run:
+        lost = os.path.join(os.path.dirname(run.scratch), "20200101T000000Z-0000")
+        os.mkdir(lost)
+        runs.remove_dead([])
+        assert not os.path.exists(lost)
+        assert os.path.isdir(run.scratch)
+
+
+def test_a_directory_that_others_can_read_is_refused(places: Path) -> None:
+    path = places / "XDG_RUNTIME_DIR" / f"stagegraph-{os.getuid()}"
+    path.mkdir(mode=0o755)
+    path.chmod(0o755)
+    with pytest.raises(UserError) as error:
+        runs.open_run()
+    assert error.value.code == "run-directory"
+    assert str(path) in error.value.message
+
+
+def test_a_link_in_place_of_the_directory_is_refused(places: Path) -> None:
+    (places / "elsewhere").mkdir(mode=0o700)
+    (places / "XDG_RUNTIME_DIR" / f"stagegraph-{os.getuid()}").symlink_to(places / "elsewhere")
+    with pytest.raises(UserError) as error:
+        runs.open_run()
+    assert error.value.code == "run-directory"
+
+
+def test_two_runs_do_not_build_into_one_tree(places: Path) -> None:
+    out = str(places / "out")
+    child = in_child(f"lock = runs.TreeLock({out!r}); lock.acquire()")
+    with pytest.raises(UserError) as error:
+        runs.TreeLock(out).acquire()
+    assert error.value.code == "tree-locked"
+    assert f"process {child.pid}" in error.value.message
+    kill(child)
+    with runs.TreeLock(out):
+        assert Path(out, ".lock").read_text() == f"{os.getpid()}\n"
+    with runs.TreeLock(out):
+        pass
+
+
+def test_builds_share_a_store_and_its_cleaning_does_not(places: Path) -> None:
+    store = str(places / "store")
+    child = in_child(f"lock = runs.StoreLock({store!r}); lock.acquire(alone=False)")
+    with runs.StoreLock(store).held(alone=False):
+        pass
+    with pytest.raises(UserError) as error, runs.StoreLock(store).held(alone=True):
+        pass
+    assert error.value.code == "store-locked"
+    assert "a build uses" in error.value.message
+    kill(child)
+    with runs.StoreLock(store).held(alone=True):
+        with pytest.raises(UserError) as error, runs.StoreLock(store).held(alone=False):
+            pass
+        assert "scons gc" in error.value.message
