@@ -130,7 +130,9 @@ def write_root(layout: str) -> None:
         entry = tarfile.TarInfo("etc")
         entry.type, entry.mode = tarfile.DIRTYPE, 0o755
         archive.addfile(entry)
-    oci.write_layout(layout, tar, {"architecture": "amd64", "os": "linux", "config": {}})
+    # buildah counts a history entry for every layer.
+    config = {"architecture": "amd64", "os": "linux", "config": {}, "history": [{"created_by": "generate.py"}]}
+    oci.write_layout(layout, tar, config)
 
 
 def _sconstruct(stages: list[GeneratedStage]) -> str:
