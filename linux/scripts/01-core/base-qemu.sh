@@ -2,20 +2,16 @@
 # Puts the user-mode emulators of the foreign targets into /opt/qemu. The whole package is half a gigabyte.
 set -Eeuo pipefail
 
-# One row a distribution: the package with statically linked emulators, and the suffix of its programs.
-# shellcheck disable=SC1091
-case $(. /etc/os-release && printf '%s' "$ID") in
-    debian) package=qemu-user suffix='' ;;
-    ubuntu) package=qemu-user-static suffix=-static ;;
-    *) printf 'error: no emulator package is known for this distribution\n' >&2; exit 1 ;;
-esac
-
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+package=$(python3 -B /run/distribution.py qemu-user)
 /run/apt.sh download amd64 "$work" "$package"
 dpkg-deb --extract "$work"/*.deb "$work/root"
 mkdir -p /opt/qemu
 for cpu in aarch64 riscv64; do
-    install -m 755 "$work/root/usr/bin/qemu-$cpu$suffix" "/opt/qemu/qemu-$cpu"
+    # Where the dynamically linked emulators have the plain names, the static ones carry a suffix.
+    program=$work/root/usr/bin/qemu-$cpu
+    [[ ! -e $program-static ]] || program=$program-static
+    install -m 755 "$program" "/opt/qemu/qemu-$cpu"
     "/opt/qemu/qemu-$cpu" --version
 done

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import distribution
 import elf
 
 TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu", "riscv64": "riscv64-linux-gnu"}
@@ -44,7 +45,11 @@ def fail(sentence: str, hint: str = "") -> None:
 
 
 def fetch(packages: list[str], arch: str, work: Path) -> dict[str, str]:
-    """Fetch packages of `arch` with apt and unpack them below work/root. Return package -> version."""
+    """Fetch packages of `arch` with apt and unpack them below work/root. Return package -> version.
+
+    `packages` are Debian's names; what comes back are the names of the root's own distribution.
+    """
+    packages = distribution.local_names(packages)
     command = ["/run/apt.sh", "download", arch, str(work / "debs"), *packages]
     if subprocess.run(command, check=False).returncode:
         fail(
