@@ -335,3 +335,24 @@ def test_verify_names_what_changed(tmp_path: Path) -> None:
     assert "./e was added" in found
     assert any(line.startswith("./d: sha256 ") for line in found)
     shutil.rmtree(source)
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("tar: ./a: Cannot change ownership to uid 1, gid 1: Operation not permitted", "rootfs-owners"),
+        ("tar: ./a: Cannot write: No space left on device", "disk-full"),
+        ("tar: ./a: Cannot open: Input/output error", "rootfs-unpack"),
+    ],
+)
+def test_a_tar_that_reads_all_and_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, code: str
+) -> None:
+    (tmp_path / "source").mkdir()
+    data = packed(tmp_path / "source")
+    monkeypatch.setattr(rootfs, "TAR", ("sh", "-c", f"cat >/dev/null; echo '{said}' >&2; exit 2"))
+    with pytest.raises(UserError) as caught:
+        export(data, tmp_path)
+    assert caught.value.code == code
+    assert not (tmp_path / "rootfs").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 import stat
@@ -155,3 +156,40 @@ def test_podman_style_archive_without_a_root_entry(tmp_path: Path) -> None:
     export(data, tmp_path)
     assert stat.S_IMODE((tmp_path / "rootfs").stat().st_mode) == 0o755
     assert tree.from_tar(io.BytesIO(data)) == tree.from_disk(str(tmp_path / "rootfs"))
+
+
+SPARSE = {"GNU__sparse__major": "1", "GNU__sparse__minor": "0", "GNU__sparse__name": "hole"}
+
+
+def sparse(content: bytes, realsize: int) -> bytes:
+    """An archive with one sparse file in pax format 1.0; ``content`` is its map, padded to a block, and its data."""
+    info = pax("GNUSparseFile.1/hole", **SPARSE, GNU__sparse__realsize=str(realsize))
+    info.size = len(content)
+    header = info.tobuf(tarfile.PAX_FORMAT)
+    return header + content.ljust(-(-len(content) // 512) * 512, b"\0") + bytes(1024)
+
+
+def test_holes_are_hashed_as_zeros() -> None:
+    """Before, between and after the runs; GNU tar itself ends each map with an empty run, others need not."""
+    content = b"2\n5\n1\n10\n2\n".ljust(512, b"\0") + b"abc"
+    entry = tarstream.scan(io.BytesIO(sparse(content, 5000)))[b"hole"]
+    wanted = (b"\0" * 5 + b"a" + b"\0" * 4 + b"bc").ljust(5000, b"\0")
+    assert (entry.size, entry.sha256) == (5000, hashlib.sha256(wanted).hexdigest())
+
+
+@pytest.mark.parametrize(
+    ("table", "data", "said"),
+    [
+        (b"1\n5\n1\n", b"ab", "contradicts"),
+        (b"2\n5\n1\n4\n1\n", b"ab", "out of order"),
+        (b"1\n4999\n2\n", b"ab", "out of order"),
+        (b"99999999\n", b"", "claims"),
+        (b"x\n", b"", "claims"),
+        (b"1\n5\nx\n", b"a", "malformed"),
+        (b"9\n5\n", b"", "incomplete"),
+    ],
+)
+def test_maps_that_contradict_are_refused(table: bytes, data: bytes, said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        tarstream.scan(io.BytesIO(sparse(table.ljust(512, b"\0") + data, 5000)))
+    assert caught.value.code == "rootfs-archive"
