@@ -21,6 +21,8 @@ from .statcache import StatCache
 
 _MAX_LINKS = 40
 
+_WILDCARD = re.compile(r"[*?\[]")
+
 
 def snapshot(root: str, sources: Iterable[Source], ignore: Ignore, stats: StatCache) -> dict[str, str]:
     """Path → state of everything ``sources`` take from the context ``root``, sorted by path.
@@ -52,7 +54,7 @@ class _Walk:
 
     def take(self, source: Source) -> None:
         self.source = source
-        if source.mount or not re.search(r"[*?\[]", source.pattern):
+        if source.mount or not _WILDCARD.search(source.pattern):
             if not self._take_path(source.pattern):
                 self._hidden(f"{source.pattern} is hidden")
             return
@@ -86,6 +88,12 @@ class _Walk:
 
     def _locate(self, path: str) -> tuple[str, os.stat_result]:
         """The real path of ``path`` and its state, every link on the way followed inside the context."""
+        # Most paths are plain names in a directory that was reached before without a link: one question answers those.
+        directory, _, name = path.rpartition("/")
+        if name not in ("", ".", "..") and directory in self.directories:
+            state = self._lstat(path)
+            if not stat.S_ISLNK(state.st_mode):
+                return path, state
         parts = [part for part in reversed(path.split("/")) if part != "."]
         done: list[str] = []
         links = 0
@@ -123,7 +131,7 @@ class _Walk:
         if known is not None:
             return known
         try:
-            state = os.lstat(os.path.join(self.root, path))
+            state = os.lstat(f"{self.root}/{path}")
         except OSError as error:
             self._os_error(path, error)
         if stat.S_ISDIR(state.st_mode):
@@ -134,7 +142,7 @@ class _Walk:
         """The paths a pattern names, part by part as Go's filepath.Match has it: ``*`` does not cross a slash."""
         found = ["."]
         for part in pattern.split("/"):
-            matcher = self._matcher(part) if re.search(r"[*?\[]", part) else None
+            matcher = self._matcher(part) if _WILDCARD.search(part) else None
             matched = []
             for path in found:
                 if matcher is None:
