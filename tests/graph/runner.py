@@ -20,6 +20,7 @@ from typing import NoReturn
 
 import SCons.Script
 import SCons.Script.Main
+
 from fake_engine import FakeEngine
 from stagegraph import artifact, ask, exports, gc, public, reproduce, rootfs, tree  # noqa: F401 - for the forks
 from stagegraph.engines import detect
@@ -72,7 +73,7 @@ def _child(words: Sequence[str], cwd: Path, out: Path, err: Path, env: Mapping[s
         os.environ.update(env)
         SCons.Script._SConscript.launch_dir = str(cwd)  # which SCons takes when it is imported
         rc = _main(words)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - whatever it is, the test must see it
         traceback.print_exc()
     finally:
         with contextlib.suppress(Exception):

@@ -58,7 +58,7 @@ def swap_steps(project: Project) -> None:
     """The steps clang and gcc change places: the text of each stays the same."""
     text = (project.path / "Dockerfile.compiler").read_text("utf-8")
     head, gcc, clang, final = text.split("FROM")
-    project.write("Dockerfile.compiler", "FROM".join((head, clang, gcc, final)))
+    project.write("Dockerfile.compiler", f"{head}FROM{clang}FROM{gcc}FROM{final}")
 
 
 EDITS: dict[str, tuple[Edit, set[str]]] = {

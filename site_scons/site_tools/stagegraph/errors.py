@@ -7,6 +7,8 @@ keeps its traceback.
 
 from __future__ import annotations
 
+import errno
+
 
 class UserError(Exception):
     """A mistake or condition that the user can mend.
@@ -33,3 +35,11 @@ class UserError(Exception):
             where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
         text = f"{where}{self.message} [{self.code}]"
         return f"{text}\nhint: {self.hint}" if self.hint else text
+
+
+def from_os_error(problem: OSError) -> UserError:
+    """What the system refused, as an error for the user: disk-full or file-failed."""
+    what = f"'{problem.filename}'" if problem.filename else "a file"
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError("disk-full", f"{what} cannot be written: {problem.strerror}", hint="free space on that disk")
+    return UserError("file-failed", f"{what}: {problem.strerror or problem}")

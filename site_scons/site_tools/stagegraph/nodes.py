@@ -99,7 +99,10 @@ _BUILDER = Builder(action=Action(_build, cmdstr=None))
 def declare(project: Project, name: str, path: str, sources: list[GraphFile]) -> GraphFile:
     """Make the SCons node of graph node ``name``, standing on the SCons nodes of its parents."""
     env = project.env
-    node = env.File(path)
+    try:
+        node = env.File(path)
+    except TypeError as problem:
+        raise UserError("file-failed", str(problem).removesuffix("."), hint="move away what lies there") from problem
     node.__class__ = GraphFile
     node.attributes.project = project
     node.attributes.graph_node = name

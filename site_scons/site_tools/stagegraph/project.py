@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -127,7 +128,8 @@ class Project:
         node = self.graph.add(export_node(f"{OUT}/{name}/{arch}", arch, source, directory, given))
         self._declare(node)
         file = self._files[node.name]
-        self.env.Depends(self.env.Dir(self._path(os.path.join(directory, "rootfs"))), file)
+        # Not Dir: SCons would refuse to read on when something else lies there.
+        self.env.Depends(self.env.Entry(self._path(os.path.join(directory, "rootfs"))), file)
         return file
 
     def people_tag(self, tag: str) -> str:
@@ -170,9 +172,10 @@ class Project:
             self.env.Alias(word, [self._files[name] for name in names])
 
     def save_caches(self) -> None:
-        """Keep what was parsed and hashed for the next run."""
-        self._parsed.save()
-        self.space.stats.save()
+        """Keep what was parsed and hashed for the next run; where that cannot be written it is only slower."""
+        with contextlib.suppress(OSError):
+            self._parsed.save()
+            self.space.stats.save()
 
     def asking(self) -> bool:
         """Whether this command only asks and must not touch anything."""

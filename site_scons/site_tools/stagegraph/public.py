@@ -10,7 +10,7 @@ from typing import Any
 
 from . import settings, versions
 from .command import carry_out
-from .errors import UserError
+from .errors import UserError, from_os_error
 from .graph import KNOWN_ARCHES
 from .project import Project, fail, platform_of
 
@@ -78,6 +78,8 @@ def _with_errors(method: Callable[..., Any]) -> Callable[..., Any]:
             return method(env, *words, **given)
         except UserError as problem:
             fail(problem)
+        except OSError as problem:
+            fail(from_os_error(problem))
 
     return guarded
 

@@ -59,9 +59,40 @@ def read(path: str) -> Record | None:
         if value.pop("schema") != SCHEMA:
             raise Unreadable(f"{path}: another schema")
         value["reasons"] = tuple(value["reasons"])
-        return Record(**value)
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        record = Record(**value)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise Unreadable(f"{path}: {problem}") from problem
+    _check_shape(path, record)
+    return record
+
+
+#: The types of a record's fields; reasons and ledger have their own check.
+_TYPES = (
+    *((name, str) for name in ("node", "signature", "content_id", "image_id", "how", "when", "engine", "log")),
+    *(("size", int), ("extra", dict), ("ledger", dict)),
+)
+
+
+def _check_shape(path: str, record: Record) -> None:
+    """Raise ``Unreadable`` when a field is not what it is in every record that was written here."""
+    fields = record.__dict__
+    wrong = [name for name, kind in _TYPES if type(fields[name]) is not kind]
+    if type(record.seconds) not in (int, float):
+        wrong.append("seconds")
+    if not all(type(reason) is str for reason in record.reasons):
+        wrong.append("reasons")
+    if not wrong and not all(map(_is_section, record.ledger.values())):
+        wrong.append("ledger")
+    if wrong:
+        raise Unreadable(f"{path}: {', '.join(wrong)} of another type")
+
+
+def _is_section(section: object) -> bool:
+    """Whether this is a part of a ledger: names with texts, or with the list of instructions."""
+    return type(section) is dict and all(
+        type(value) is str or (type(value) is list and all(type(line) is str for line in value))
+        for value in section.values()
+    )
 
 
 def write(path: str, record: Record) -> None:

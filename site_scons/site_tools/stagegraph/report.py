@@ -7,7 +7,6 @@ import threading
 import time
 from typing import TextIO
 
-from .errors import UserError
 from .model import Node
 
 #: What became of a node.
@@ -52,7 +51,7 @@ class Terminal:
             self._done.setdefault(what, []).append(node.name)
             self._line(f"{what:11}{node.name} in {duration(seconds)}")
 
-    def failed(self, node: Node, problem: UserError, log: str) -> None:
+    def failed(self, node: Node, problem: str, log: str) -> None:
         """A node failed: the error, the tail of its log, where the rest is."""
         with self._lock:
             self._running.pop(node.name, None)
@@ -62,7 +61,7 @@ class Terminal:
                 for line in self._tail(log):
                     self._stream.write(f"  | {line}\n")
                 self._stream.write(f"  log: {log}\n")
-            self._stream.write(f"  error: {str(problem).replace(chr(10), chr(10) + '  ')}\n")
+            self._stream.write(f"  error: {problem.replace(chr(10), chr(10) + '  ')}\n")
             self._stream.flush()
 
     def has_failed(self, name: str) -> bool:

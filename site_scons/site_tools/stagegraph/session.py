@@ -14,7 +14,7 @@ import threading
 
 from . import process, runs
 from .engines import detect
-from .errors import UserError
+from .errors import UserError, from_os_error
 from .plan import UP_TO_DATE, Planner
 from .report import Terminal
 from .runs import StoreLock, TreeLock
@@ -62,11 +62,18 @@ class Session:
             worker.bring_up_to_date(name)
         except process.Stopped as problem:
             raise UserError("run-stopped", f"{name} was stopped") from problem
-        except UserError as problem:
-            failing = worker.failing.pop(name, None)
-            node, log = failing if failing is not None else (self.planner.graph.nodes[name], "")
-            self._terminal.failed(node, problem, log)
+        except OSError as problem:
+            refused = from_os_error(problem)
+            self._show_failure(worker, name, str(refused))
+            raise refused from problem
+        except Exception as problem:
+            self._show_failure(worker, name, str(problem) if isinstance(problem, UserError) else repr(problem))
             raise
+
+    def _show_failure(self, worker: Worker, name: str, text: str) -> None:
+        failing = worker.failing.pop(name, None)
+        node, log = failing if failing is not None else (self.planner.graph.nodes[name], "")
+        self._terminal.failed(node, text, log)
 
     def worker(self) -> Worker:
         """The worker; what it needs of the engine and the disk is set up when the first node needs it."""
