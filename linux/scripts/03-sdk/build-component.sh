@@ -10,6 +10,8 @@ set -Eeuo pipefail
 source /run/transport.sh
 # shellcheck source=linux/scripts/03-sdk/target.sh
 source /run/target.sh
+# shellcheck source=linux/scripts/03-sdk/vulkan-prefix.sh
+source /run/vulkan-prefix.sh
 
 name=$1 kind=$2
 shift 2

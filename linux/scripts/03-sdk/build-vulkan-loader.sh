@@ -3,6 +3,8 @@
 set -Eeuo pipefail
 # shellcheck source=linux/scripts/03-sdk/target.sh
 source /run/target.sh
+# shellcheck source=linux/scripts/03-sdk/vulkan-prefix.sh
+source /run/vulkan-prefix.sh
 
 # The source package leaves out the generated files; they come from the registry of the installed headers.
 loader=/opt/sources/vulkan-loader

@@ -4,6 +4,8 @@
 set -Eeuo pipefail
 # shellcheck source=linux/scripts/03-sdk/target.sh
 source /run/target.sh
+# shellcheck source=linux/scripts/03-sdk/vulkan-prefix.sh
+source /run/vulkan-prefix.sh
 
 python3 -B /run/elf.py "$TARGET_ARCH" "$VULKAN_PREFIX" /opt/llvm-target
 if [[ -e /opt/sources ]]; then

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Sourced. Exports the names of the target TARGET_ARCH: TARGET_TRIPLET, TARGET_CPU, and VULKAN_PREFIX, where
-# its Vulkan payload lives.
+# Sourced. Exports the names of the target TARGET_ARCH: TARGET_TRIPLET and TARGET_CPU.
 case ${TARGET_ARCH:-} in
     amd64) TARGET_TRIPLET=x86_64-linux-gnu ;;
     arm64) TARGET_TRIPLET=aarch64-linux-gnu ;;
@@ -11,5 +10,4 @@ case ${TARGET_ARCH:-} in
         ;;
 esac
 TARGET_CPU=${TARGET_TRIPLET%%-*}
-VULKAN_PREFIX=/opt/vulkan/$VULKAN_VERSION/$TARGET_CPU
-export TARGET_TRIPLET TARGET_CPU VULKAN_PREFIX
+export TARGET_TRIPLET TARGET_CPU
