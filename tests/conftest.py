@@ -11,3 +11,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run the end-to-end tests of the chain for every target arch, not only for one foreign arch",
     )
+    parser.addoption(
+        "--store",
+        metavar="DIR",
+        help="image store of the chain's end-to-end tests: out/test/store when not given, empty for the engine's own",
+    )

@@ -1,0 +1,45 @@
+"""Every Dockerfile of the chain also builds with a plain engine command: no tool, no transport settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from .checkout import Checkout, profile
+from .conftest import Sdk
+from .machine import host_mirror
+
+
+def by_hand(checkout: Checkout, stage: str, base: str, **arguments: str) -> str:
+    """Build a Dockerfile of the chain as the specification does by hand; returns the image's id."""
+    given = {"BASE_IMAGE": base, "APT_MIRROR_URL": host_mirror(), **arguments}
+    words = [word for name, value in given.items() for word in ("--build-arg", f"{name}={value}")]
+    flags = ("--isolation", "chroot", "--network", "host", "--no-cache", "--layers=false", "--quiet")
+    return checkout.engine("bud", *flags, *words, "-f", f"linux/Dockerfile.{stage}", ".").split()[-1]
+
+
+def test_dockerfile_base(sdk: Sdk) -> None:
+    checkout = sdk.checkout
+    image = by_hand(checkout, "base", checkout.record("bootstrap")["image_id"])
+    try:
+        container = checkout.engine("from", "--pull-never", image).strip()
+        try:
+            run = ("run", "--isolation", "chroot", container, "--")
+            assert checkout.engine(*run, "cmake", "--version").startswith("cmake version ")
+            assert "qemu-riscv64 version" in checkout.engine(*run, "qemu-riscv64", "--version")
+        finally:
+            checkout.engine("rm", container)
+    finally:
+        checkout.engine("rmi", image)
+
+
+def test_the_other_dockerfiles(request: pytest.FixtureRequest, sdk: Sdk) -> None:
+    if not request.config.getoption("--all-arches"):
+        pytest.skip("builds the compilers once more; --all-arches runs it")
+    checkout = sdk.checkout
+    compiler = by_hand(checkout, "toolchain", checkout.record("base")["image_id"], **profile())
+    try:
+        arguments = {**profile(), "TARGET_ARCH": sdk.arch, "BUILD_MODE": "cross"}
+        image = by_hand(checkout, "sdk", compiler, **arguments)
+        checkout.engine("rmi", image)
+    finally:
+        checkout.engine("rmi", compiler)

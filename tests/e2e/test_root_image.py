@@ -1,0 +1,82 @@
+"""ROOT_IMAGE=oci:DIR: another root takes the place of the one that mmdebstrap makes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fake_engine import write_layout
+
+from .checkout import Checkout
+
+Small = Callable[[str], Checkout]
+
+
+@pytest.fixture
+def checkout(small: Small) -> Checkout:
+    return small("root-image")
+
+
+@pytest.fixture
+def layout(checkout: Checkout, tmp_path: Path) -> Path:
+    """The bootstrap image as a layout, as somebody with another root would have one."""
+    checkout.good("bootstrap")
+    target = tmp_path / "a layout"
+    checkout.engine("push", "--quiet", checkout.record("bootstrap")["image_id"], f"oci:{tmp_path}/layout:it")
+    (tmp_path / "layout").rename(target)
+    return target
+
+
+def test_the_stages_stand_on_the_given_root(checkout: Checkout, layout: Path) -> None:
+    root = f"ROOT_IMAGE=oci:{layout}"
+    own = checkout.record("bootstrap")
+    why = checkout.good("--why", "app-amd64", root).stdout
+    assert "bootstrap: has to be built" in why and "layout" in why
+    result = checkout.good("app-amd64", root)
+    assert "bootstrap" in result.nodes("built") + result.nodes("adopted")
+    given = checkout.record("bootstrap")
+    assert given["signature"] != own["signature"]
+    assert "is up to date" in checkout.good("app-amd64", root).stdout
+    rootfs = checkout.good("out/app/amd64", root)
+    assert rootfs.nodes("exported") == ["out/app/amd64"]
+    assert (checkout.folder / "out/app/amd64/rootfs/etc/greeting").read_text() == "Hello amd64\n"
+    # Without the setting the own root is back, from the store.
+    back = checkout.good("bootstrap")
+    assert (back.nodes("adopted"), back.nodes("built")) == (["bootstrap"], [])
+    assert checkout.record("bootstrap")["image_id"] == own["image_id"]
+
+
+def one_error(checkout: Checkout, root: str) -> str:
+    result = checkout.scons("base", f"ROOT_IMAGE={root}")
+    assert result.status == 2, result.text
+    assert "Traceback" not in result.text
+    assert len(result.errors) == 1, result.text
+    return result.errors[0]
+
+
+def test_a_layout_that_is_not_there(checkout: Checkout, tmp_path: Path) -> None:
+    assert f"'{tmp_path}/nothing' is no OCI layout" in one_error(checkout, f"oci:{tmp_path}/nothing")
+
+
+def test_a_layout_for_another_arch(checkout: Checkout, tmp_path: Path) -> None:
+    write_layout(str(tmp_path / "layout"), [b""], architecture="riscv64")
+    assert "riscv64" in one_error(checkout, f"oci:{tmp_path}/layout")
+
+
+def test_a_layout_that_was_damaged(checkout: Checkout, layout: Path) -> None:
+    manifest = json.loads((layout / "index.json").read_text())["manifests"][0]["digest"]
+    config = json.loads((layout / "blobs/sha256" / manifest[7:]).read_text())["config"]["digest"]
+    blob = layout / "blobs/sha256" / config[7:]
+    blob.write_bytes(blob.read_bytes().replace(b"amd64", b"amd46"))
+    assert config[7:19] in one_error(checkout, f"oci:{layout}")
+
+
+def test_a_name_without_digest(checkout: Checkout) -> None:
+    assert "'localhost/root:latest'" in one_error(checkout, "localhost/root:latest")
+
+
+def test_a_digest_that_nobody_has(checkout: Checkout) -> None:
+    name = f"127.0.0.1:9/root@sha256:{'0' * 64}"
+    assert "127.0.0.1:9" in one_error(checkout, name)
