@@ -70,6 +70,15 @@ def store(
     remove_store(path)
 
 
+@pytest.fixture(autouse=True)
+def scratch(tmp_path: Path) -> Iterator[None]:
+    """Killed engines leave files in their TMPDIR; here they go with the test's directory."""
+    (tmp_path / "scratch").mkdir()
+    process.set_scratch(str(tmp_path / "scratch"))
+    yield
+    process.set_scratch("")
+
+
 @pytest.fixture
 def engine(store: tuple[str, Path]) -> Engine:
     return make_engine(*store)

@@ -92,6 +92,24 @@ def test_scratch_of_a_run_that_a_reboot_forgot_is_removed() -> None:
         assert os.path.isdir(run.scratch)
 
 
+def test_scratch_of_a_living_run_elsewhere_stays(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (places / "other").mkdir()
+    with runs.open_run() as run:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(places / "other"))
+        with runs.open_run() as beside:
+            runs.remove_dead(runs.dead_runs())
+            assert os.path.isdir(run.scratch)
+            assert os.path.isdir(beside.scratch)
+
+
+def test_one_place_for_all_is_enough(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(places / "TMPDIR"))
+    with runs.open_run() as run:
+        assert run.path != run.scratch
+        runs.remove_dead(runs.dead_runs())
+        assert os.path.isdir(run.scratch)
+
+
 def test_a_directory_that_others_can_read_is_refused(places: Path) -> None:
     path = places / "XDG_RUNTIME_DIR" / f"stagegraph-{os.getuid()}"
     path.mkdir(mode=0o755)

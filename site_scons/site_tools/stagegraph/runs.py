@@ -13,7 +13,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -28,11 +28,11 @@ class Run:
     scratch: a directory on disk for large temporary files (the TMPDIR of engines), mode 0700
     """
 
-    def __init__(self, run_id: str, path: str, scratch: str, lock: int) -> None:
+    def __init__(self, run_id: str, path: str, scratch: str, locks: Sequence[int]) -> None:
         self.id = run_id
         self.path = path
         self.scratch = scratch
-        self._lock = lock
+        self._locks = list(locks)
 
     def secret(self, name: str, text: str) -> str:
         """Write ``text`` into a new file that only we can read, mode 0600; returns its path, which begins with ``name``.
@@ -47,11 +47,11 @@ class Run:
 
     def close(self) -> None:
         """Remove all that belongs to the run; a second call does nothing."""
-        if self._lock >= 0:
+        if self._locks:
             _remove_tree(self.path)
             _remove_tree(self.scratch)
-            os.close(self._lock)
-            self._lock = -1
+            while self._locks:
+                os.close(self._locks.pop())
 
     def __enter__(self) -> Self:
         return self
@@ -68,18 +68,19 @@ def new_id() -> str:
 
 
 def open_run() -> Run:
-    """Make the directory of this run and hold its lock; the caller closes it."""
+    """Make the directories of this run and hold their locks; the caller closes it."""
     base, scratch_base = _base(), _scratch_base()
-    with _guard(base):
+    with _guard(base), _guard(scratch_base):
         run_id = new_id()
         while os.path.lexists(os.path.join(base, run_id)):
             run_id = new_id()
         path, scratch = os.path.join(base, run_id), os.path.join(scratch_base, run_id)
-        os.mkdir(path, 0o700)
-        os.mkdir(scratch, 0o700)
-        lock = os.open(os.path.join(path, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return Run(run_id, path, scratch, lock)
+        locks = []
+        for directory in (path, scratch):
+            os.mkdir(directory, 0o700)
+            locks.append(os.open(os.path.join(directory, "lock"), os.O_RDWR | os.O_CREAT, 0o600))
+            fcntl.flock(locks[-1], fcntl.LOCK_EX)
+        return Run(run_id, path, scratch, locks)
 
 
 def dead_runs() -> dict[str, str]:
@@ -90,16 +91,18 @@ def dead_runs() -> dict[str, str]:
 
 
 def remove_dead(dead: Iterable[str]) -> None:
-    """Remove the directories of these dead runs (ids from ``dead_runs``), and scratch directories that no run has."""
+    """Remove the directories of these dead runs (ids from ``dead_runs``), and the scratch directories of all dead runs.
+
+    Each kind of directory has a lock of its own: two runs can have their run directories at different places (another
+    XDG_RUNTIME_DIR) and their scratch directories at one.
+    """
     base, scratch_base = _base(), _scratch_base()
-    with _guard(base):
-        for name in dead:
-            path = os.path.join(base, name)
+    with _guard(base), _guard(scratch_base):
+        paths = [os.path.join(base, name) for name in dead]
+        paths += [os.path.join(scratch_base, name) for name in _names(scratch_base)]
+        for path in paths:
             if _is_dead(path):
                 _remove_tree(path)
-        for name in _names(scratch_base):
-            if not os.path.lexists(os.path.join(base, name)):
-                _remove_tree(os.path.join(scratch_base, name))
 
 
 class TreeLock:
@@ -185,21 +188,23 @@ class StoreLock:
 
 def _base() -> str:
     """The directory of all runs of this user."""
-    return _private(os.environ.get("XDG_RUNTIME_DIR", ""), "/dev/shm", os.environ.get("TMPDIR", ""), "/tmp")
+    places = (os.environ.get("XDG_RUNTIME_DIR", ""), "/dev/shm", os.environ.get("TMPDIR", ""), "/tmp")
+    return _private(f"stagegraph-{os.getuid()}", places)
 
 
 def _scratch_base() -> str:
-    return _private(os.environ.get("TMPDIR", ""), "/var/tmp", "/tmp")
+    """The directory of all scratch directories of this user."""
+    return _private(f"stagegraph-scratch-{os.getuid()}", (os.environ.get("TMPDIR", ""), "/var/tmp", "/tmp"))
 
 
-def _private(*candidates: str) -> str:
-    """``stagegraph-<uid>`` below the first candidate that we can write to; ours alone, mode 0700."""
+def _private(name: str, candidates: Sequence[str]) -> str:
+    """The directory ``name`` below the first candidate that we can write to; ours alone, mode 0700."""
     place = next(
         (path for path in candidates if path and os.path.isdir(path) and os.access(path, os.W_OK)), ""
     )
     if not place:
         raise UserError("run-directory", "there is no directory for temporary files", hint="set TMPDIR")
-    path = os.path.join(place, f"stagegraph-{os.getuid()}")
+    path = os.path.join(place, name)
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, 0o700)
     # Others can write in /dev/shm and /tmp: a link or a directory of theirs would hand them our secrets.
@@ -243,6 +248,7 @@ def _is_dead(path: str) -> bool:
 
 
 def _remove_tree(path: str) -> None:
-    """Remove a directory that may be gone already; anything else that hinders is an error."""
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(path)
+    """Remove a directory, perhaps together with another run; anything else that hinders is an error."""
+    while os.path.lexists(path):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(path)
