@@ -193,7 +193,7 @@ def _chain(stages: list[GeneratedStage]) -> str:
         "#!/usr/bin/env bash",
         "# The same Dockerfiles by the engine's own layer cache. Arguments: the engine's options (--root …).",
         "set -Eeuo pipefail",
-        'cd -- "${BASH_SOURCE[0]%/*}"',
+        'cd -- "$(dirname -- "${BASH_SOURCE[0]}")"',
     ]
     for stage in stages:
         parent = f"localhost/bench/{stage.parent}" if stage.parent else "scratch"

@@ -6,7 +6,6 @@ is done and what is asked are options (``--name``).
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -94,6 +93,8 @@ def arch_list(text: str, known: Iterable[str]) -> list[str]:
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """A hint for a word that is not known: the nearest known ones."""
+    import difflib
+
     known = sorted(known)
     near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
     if near:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from . import exports, ignore, inputs, records
-from .engines.base import Engine
 from .errors import UserError
 from .image import content_id
 from .model import ImageConfig, Node, StoredImage
 from .parsecache import ParseCache
 from .records import Record
 from .statcache import StatCache
+
+if TYPE_CHECKING:
+    from .engines.base import Engine
 
 
 class StoreView:
