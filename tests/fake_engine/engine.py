@@ -186,7 +186,7 @@ class FakeEngine:
 
     def build(self, request: BuildRequest, log: IO[bytes]) -> str:
         node = request.labels.get(LABEL_NODE, request.target)
-        self._called("build", node=node, target=request.target)
+        self._called("build", node=node, target=request.target, argv=self.build_argv(request))
         container = os.path.join(self.root, "containers", f"{os.urandom(8).hex()}.json")
         with open(container, "w", encoding="utf-8") as stream:
             json.dump({"secret": request.secret, "node": node}, stream)

@@ -174,7 +174,8 @@ def _estimate(decision: Decision) -> float | None:
 
 def targets(words: Mapping[str, list[str]], nodes: Mapping[str, Node], out: TextIO) -> None:
     """Every word that can be given as a target, with how many nodes it names."""
-    for word, names in words.items():
+    exports = {name: [name] for name, node in nodes.items() if node.kind == "rootfs"}
+    for word, names in {**words, **exports}.items():
         node = nodes.get(word)
         what = f"{node.kind} on {node.platform}" if node is not None else ", ".join(names)
         out.write(f"{word:32} {what}\n")

@@ -129,7 +129,8 @@ class Project:
         self._declare(node)
         file = self._files[node.name]
         # Not Dir: SCons would refuse to read on when something else lies there.
-        self.env.Depends(self.env.Entry(self._path(os.path.join(directory, "rootfs"))), file)
+        for other in {os.path.join(directory, "rootfs"), node.name} - {directory}:
+            self.env.Depends(self.env.Entry(self._path(other)), file)
         return file
 
     def people_tag(self, tag: str) -> str:
@@ -205,8 +206,8 @@ class Project:
         found = []
         for name, file in self._files.items():
             own = str(file.get_abspath())
-            tree = os.path.join(os.path.dirname(own), "rootfs")
-            if own == path or own.startswith(path.rstrip("/") + "/") or path == tree:
+            others = (os.path.join(os.path.dirname(own), "rootfs"), os.path.join(self.root, name))
+            if own == path or own.startswith(path.rstrip("/") + "/") or path in others:
                 found.append(name)
         return found
 
@@ -275,20 +276,28 @@ class Project:
     def decide(self, requested: Iterable[str]) -> dict[str, Decision]:
         """The plan for the requested nodes; computed once a run, before anything is built."""
         if not self.planner.decisions:
-            self._check_refresh()
+            requested = list(requested)
+            self._check_refresh(requested)
             self.planner.plan(requested)
         return self.planner.decisions
 
-    def _check_refresh(self) -> None:
-        for name in settings.option("refresh"):
-            for wanted in self.words.get(name, [name]):
-                if wanted not in self.graph.nodes:
-                    raise UserError(
-                        "target-unknown",
-                        f"--refresh names {name!r}, which is no node",
-                        hint=settings.suggestion(name, self.graph.nodes),
-                    )
-                self.planner.refresh.add(wanted)
+    def _check_refresh(self, requested: list[str]) -> None:
+        for word in settings.option("refresh"):
+            names = self.words.get(word) or self._below(word)
+            if not names:
+                raise UserError(
+                    "target-unknown",
+                    f"--refresh names {word!r}, which is no node",
+                    hint=settings.suggestion(word, self.graph.nodes),
+                )
+            self.planner.refresh.update(names)
+        outside = self.planner.refresh - {node.name for node in self.graph.closure(requested)}
+        if outside:
+            raise UserError(
+                "refresh-outside",
+                f"--refresh names {', '.join(sorted(outside))}, which no target of this command needs",
+                hint="name the node, or something that stands on it, as a target too",
+            )
 
     def is_current(self, name: str) -> bool:
         """Whether a node whose parents have had their turn needs nothing."""
