@@ -39,11 +39,10 @@ class Reporter(Protocol):
 class Settings:
     """What one run was asked for beyond the graph.
 
-    parallel: how many nodes may be built at once; transport: settings for every RUN (mirrors, proxies);
+    transport: settings for every RUN (mirrors, proxies);
     log_dir: where the logs of this run go, relative to the project's root or absolute
     """
 
-    parallel: int
     log_dir: str
     transport: Mapping[str, str] = field(default_factory=dict)
 
@@ -57,8 +56,8 @@ class Worker:
         self.run = run
         self.settings = settings
         self.reporter = reporter
-        #: Node asked for → the node whose work failed for it (itself or a restored parent) and its log.
-        self.failing: dict[str, tuple[Node, str]] = {}
+        #: Nodes that are worked on now, with their logs; one that failed stays until its failure was reported.
+        self.at_work: dict[str, tuple[Node, str]] = {}
         self._files = itertools.count()
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -75,6 +74,9 @@ class Worker:
                 decision = self.planner.settle(name)
             if decision.state == UP_TO_DATE:
                 return
+            if not decision.signature:
+                # Only SCons' -i comes here. Without its parents a node would be built on what they were before.
+                raise UserError("parent-failed", f"{name} stands on a node that failed", hint="see the error above")
             self._work(decision)
 
     def _restore_parents(self, node: Node) -> bool:
@@ -94,7 +96,7 @@ class Worker:
         begin = time.monotonic()
         log = self._log_path(node) if decision.state == BUILD and node.kind != "rootfs" else ""
         self.reporter.start(node, decision.state, decision.reasons, log)
-        self.failing[node.name] = (node, log)
+        self.at_work[node.name] = (node, log)
         if decision.state == RELABEL:
             record, what = self._relabel(decision), RELABELLED
         elif decision.state == ADOPT:
@@ -104,7 +106,7 @@ class Worker:
         else:
             record, what = self._build(decision, log), BUILT
         self.planner.done(node.name, record)
-        del self.failing[node.name]
+        del self.at_work[node.name]
         self.reporter.end(node, what, time.monotonic() - begin)
 
     def _log_path(self, node: Node) -> str:
@@ -138,10 +140,10 @@ class Worker:
         """Build a node that is up to date once more, without a name or a record; returns the second image."""
         node = decision.node
         log = self._log_path(node)
-        self.failing[node.name] = (node, log)
+        self.at_work[node.name] = (node, log)
         self._restore_parents(node)
         image = self._make(decision, log)
-        del self.failing[node.name]
+        del self.at_work[node.name]
         return image
 
     def _make(self, decision: Decision, log_path: str) -> ImageConfig:
@@ -169,7 +171,7 @@ class Worker:
         return record.image_id
 
     def _secret(self) -> str:
-        settings = {**self.settings.transport, **transport.share(self.settings.parallel)}
+        settings = {**self.settings.transport, **transport.share(len(self.at_work))}
         return self.run.secret(f"transport-{next(self._files)}", transport.text(settings))
 
     def _root(self, engine: Engine, decision: Decision, log: IO[bytes]) -> str:
