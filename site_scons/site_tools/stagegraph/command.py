@@ -121,7 +121,6 @@ def _open_session(project: Project, requested: list[str]) -> Session:
     if not given["APT_MIRROR_URL"] and not settings.setting("ROOT_IMAGE"):
         given["APT_MIRROR_URL"] = transport.host_mirror(project.space.parsed)
     chosen = Settings(
-        parallel=int(settings.option("num_jobs")),
         log_dir=settings.setting("LOG_DIR") or os.path.join(OUT, "logs", run_name()),
         transport=given,
     )

@@ -67,7 +67,7 @@ class GraphFile(SCons.Node.FS.File):
                 os.unlink(path)
         tree = os.path.join(directory, exports.ROOTFS)
         if os.path.lexists(tree):
-            doomed = os.path.join(directory, f"rootfs.old-{os.getpid()}")
+            doomed = os.path.join(directory, f"rootfs.new-{os.getpid()}")  # a name that the next export removes
             os.rename(tree, doomed)
             shutil.rmtree(doomed)
         return 1

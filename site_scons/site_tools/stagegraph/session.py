@@ -71,7 +71,7 @@ class Session:
             raise
 
     def _show_failure(self, worker: Worker, name: str, text: str) -> None:
-        failing = worker.failing.pop(name, None)
+        failing = worker.at_work.pop(name, None)
         node, log = failing if failing is not None else (self.planner.graph.nodes[name], "")
         self._terminal.failed(node, text, log)
 

@@ -63,11 +63,15 @@ def _ask_apt() -> str:
     return ""
 
 
-def share(parallel: int) -> dict[str, str]:
-    """Job count and memory advice for one of ``parallel`` builds that run at once (JOBS; MEMORY_MB in MiB)."""
+def share(running: int) -> dict[str, str]:
+    """Job count and memory advice (JOBS; MEMORY_MB in MiB) for a build that starts as one of ``running``.
+
+    A build that starts alone gets all processors, so that the long steps at the end of a chain use them; one that
+    starts beside others gets its part of them, rounded up.
+    """
     cpus = len(os.sched_getaffinity(0))
-    pages, size = os.sysconf("SC_AVPHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
-        "JOBS": str(max(1, -(-cpus // parallel))),
-        "MEMORY_MB": str(max(256, pages * size // 2**20 // parallel)),
+        "JOBS": str(-(-cpus // running)),
+        "MEMORY_MB": str(max(256, memory // 2**20 // running)),
     }
