@@ -60,7 +60,7 @@ def test_a_given_layout_gets_our_labels_and_the_epoch(
     assert image.config["Labels"] == LABELS
     assert image.config["Env"] == ["SOURCE_DATE_EPOCH=7"]
     assert engine.tree(image_id)["etc/x"].data == b"x"
-    assert os.listdir(run.scratch) == []
+    assert os.listdir(run.scratch) == ["lock"]
 
 
 def test_a_pinned_image_is_pulled(engine: FakeEngine, run: runs.Run, tmp_path: Path) -> None:
