@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stagegraph.engines.base import EngineOptions
+from stagegraph.engines.buildah import Buildah
+
 TOP = Path(__file__).resolve().parents[2]
 
 #: Copies and stores of the tests. The stores stay, so that a second test run adopts what the first one built.
@@ -110,10 +113,18 @@ class Checkout:
             text=True,
         )
 
+    def options(self) -> EngineOptions:
+        """Where the engine finds this checkout's store."""
+        return Buildah(EngineOptions(root=f"{self.store}/root")).options if self.store else EngineOptions()
+
+    def store_flags(self) -> list[str]:
+        """The options that lead an engine, called by hand, to this checkout's store."""
+        where = self.options()
+        return ["--root", where.root, "--runroot", where.runroot] if self.store else []
+
     def engine(self, *words: str, program: str = "buildah") -> str:
         """What a command of the engine prints, asked of this checkout's store."""
-        store = ["--root", f"{self.store}/root", "--runroot", f"{self.store}/run"] if self.store else []
-        argv = [program, *store, *words]
+        argv = [program, *self.store_flags(), *words]
         return subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True, cwd=self.folder).stdout
 
     def images(self) -> set[str]:

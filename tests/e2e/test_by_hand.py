@@ -19,7 +19,7 @@ def by_hand(checkout: Checkout, stage: str, base: str, **arguments: str) -> str:
 
 def test_dockerfile_base(sdk: Sdk) -> None:
     checkout = sdk.checkout
-    image = by_hand(checkout, "base", checkout.record("bootstrap")["image_id"])
+    image = by_hand(checkout, "base", checkout.record("bootstrap-amd64")["image_id"])
     try:
         container = checkout.engine("from", "--pull-never", image).strip()
         try:

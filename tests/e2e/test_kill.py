@@ -24,7 +24,7 @@ def foreign(small: Small) -> Iterator[str]:
     checkout = small("foreign")
     checkout.good("bootstrap")
     name = f"by-hand-{uuid.uuid4()}"
-    checkout.engine("from", "--pull-never", "--name", name, checkout.record("bootstrap")["image_id"])
+    checkout.engine("from", "--pull-never", "--name", name, checkout.record("bootstrap-amd64")["image_id"])
     yield name
     checkout.engine("rm", name)
 
@@ -39,7 +39,7 @@ def test_kill_9_in_a_build(small: Small, foreign: str, tmp_path: Path, engine: s
     for place in places.values():
         os.mkdir(place, 0o700)
     env = {**places, "APT_MIRROR_URL": f"http://127.0.0.1:9/{secret}"}
-    kept = [tmp_path, *(Path(checkout.store, "root").glob("*-containers")), Path(checkout.store, "run")]
+    kept = [tmp_path, *Path(checkout.store, "root").glob("*-containers"), Path(checkout.options().runroot)]
 
     with checkout.edited(SCRIPT, f"sleep {seconds}\n"):
         run = checkout.start("app-amd64", word, env=env)

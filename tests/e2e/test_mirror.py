@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from stagegraph.engines.base import EngineOptions
 from stagegraph.engines.buildah import Buildah
 
 from .checkout import Checkout
@@ -93,9 +92,7 @@ def test_two_mirrors_give_one_image_and_no_trace(checkout: Checkout, mirror: Mir
     assert after["content_id"] == before["content_id"]
 
     trace = f"127.0.0.1:{mirror.server_address[1]}".encode()
-    options = EngineOptions(f"{checkout.store}/root", f"{checkout.store}/run") if checkout.store else EngineOptions()
-    engine = Buildah(options)
-    with engine.rootfs(after["image_id"], "e2e") as stream:
+    with Buildah(checkout.options()).rootfs(after["image_id"], "e2e") as stream:
         kept = b""
         while block := stream.read(1 << 20):
             assert trace not in kept + block

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from fake_engine import write_layout
 
 from .checkout import Checkout
@@ -24,19 +25,19 @@ def layout(checkout: Checkout, tmp_path: Path) -> Path:
     """The bootstrap image as a layout, as somebody with another root would have one."""
     checkout.good("bootstrap")
     target = tmp_path / "a layout"
-    checkout.engine("push", "--quiet", checkout.record("bootstrap")["image_id"], f"oci:{tmp_path}/layout:it")
+    checkout.engine("push", "--quiet", checkout.record("bootstrap-amd64")["image_id"], f"oci:{tmp_path}/layout:it")
     (tmp_path / "layout").rename(target)
     return target
 
 
 def test_the_stages_stand_on_the_given_root(checkout: Checkout, layout: Path) -> None:
     root = f"ROOT_IMAGE=oci:{layout}"
-    own = checkout.record("bootstrap")
+    own = checkout.record("bootstrap-amd64")
     why = checkout.good("--why", "app-amd64", root).stdout
-    assert "bootstrap: has to be built" in why and "layout" in why
+    assert "bootstrap-amd64: has to be built" in why and "layout" in why
     result = checkout.good("app-amd64", root)
-    assert "bootstrap" in result.nodes("built") + result.nodes("adopted")
-    given = checkout.record("bootstrap")
+    assert "bootstrap-amd64" in result.nodes("built") + result.nodes("adopted")
+    given = checkout.record("bootstrap-amd64")
     assert given["signature"] != own["signature"]
     assert "is up to date" in checkout.good("app-amd64", root).stdout
     rootfs = checkout.good("out/app/amd64", root)
@@ -44,8 +45,8 @@ def test_the_stages_stand_on_the_given_root(checkout: Checkout, layout: Path) ->
     assert (checkout.folder / "out/app/amd64/rootfs/etc/greeting").read_text() == "Hello amd64\n"
     # Without the setting the own root is back, from the store.
     back = checkout.good("bootstrap")
-    assert (back.nodes("adopted"), back.nodes("built")) == (["bootstrap"], [])
-    assert checkout.record("bootstrap")["image_id"] == own["image_id"]
+    assert (back.nodes("adopted"), back.nodes("built")) == (["bootstrap-amd64"], [])
+    assert checkout.record("bootstrap-amd64")["image_id"] == own["image_id"]
 
 
 def one_error(checkout: Checkout, root: str) -> str:

@@ -262,8 +262,8 @@ class Project:
         store = settings.option("store")
         if not store:
             return EngineOptions()
-        root = os.path.abspath(store)
-        return EngineOptions(root=os.path.join(root, "root"), runroot=os.path.join(root, "run"))
+        # The engine chooses where its state goes: podman refuses long paths, and a checkout may lie anywhere.
+        return EngineOptions(root=os.path.join(os.path.abspath(store), "root"))
 
     def dockerfiles(self) -> list[Dockerfile]:
         """Every Dockerfile that a declared stage has."""
