@@ -33,13 +33,25 @@ def carry_out(project: Project) -> None:
     requested, other = project.requested()
     project.check_words(other)
     if settings.option("clean"):
-        project.keep_parents(requested)
+        _clean(project, requested)
     elif settings.option("check_reproducible"):
         _check_reproducible(project, requested)
     elif project.asking():
         _answer(project, requested, other)
     elif requested:
         _prepare(project, requested)
+
+
+def _clean(project: Project, requested: list[str]) -> None:
+    """SCons does the cleaning; what a build of another run makes at this moment is not taken from it."""
+    from .runs import TreeLock
+
+    project.keep_parents(requested)
+    out = project.space.path(OUT)
+    if requested and not settings.option("no_exec") and os.path.isdir(out):
+        lock = TreeLock(out)
+        lock.acquire()
+        atexit.register(lock.release)
 
 
 def _list_targets(project: Project) -> None:
