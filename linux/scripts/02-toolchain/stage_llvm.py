@@ -37,6 +37,8 @@ LIBRARIES = [
     "libzstd1",
     "zlib1g",
 ]
+# riscv64 has no small atomic instructions of its own, so libz3 there calls libatomic.
+LIBRARIES_BY_ARCH = {"riscv64": ["libatomic1"]}
 
 # Programs that need libcurl and through it twenty more libraries (they can fetch debug information from a
 # server), programs that only LLVM's own developers use, and the largest of all, which measures instruction
@@ -78,7 +80,7 @@ def main() -> None:
     ]
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        versions = fetch(packages + LIBRARIES, arch, work)
+        versions = fetch(packages + LIBRARIES + LIBRARIES_BY_ARCH.get(arch, []), arch, work)
         require_upstream(versions, f"clang-{major}", release, "LLVM_RELEASE")
         usr = work / "root/usr"
         tree = usr / f"lib/llvm-{major}"
