@@ -86,7 +86,7 @@ class Session:
                 dead = runs.dead_runs()
                 if dead:
                     engine.sweep(dead)
-                    runs.remove_dead(dead)
+                runs.remove_dead(dead)
                 self._run = runs.open_run()
                 process.set_scratch(self._run.scratch)
                 register_roots(engine.store(), os.path.join(self._space.root, "out", "images"))
