@@ -1,4 +1,4 @@
-"""The cases: each sets up what it measures and yields groups of rows, the first row of a group being its measure."""
+"""The cases: each sets up what it measures and yields groups of series, compared with the first of each."""
 
 from __future__ import annotations
 
@@ -50,7 +50,12 @@ class Bench:
 
     def store(self, name: str) -> list[str]:
         """The options of buildah for a store of the bench's own, as ``--store`` gives them."""
-        return ["--root", os.path.join(self.path(name), "root"), "--runroot", os.path.join(self.path(name), "run")]
+        return [
+            "--root",
+            os.path.join(self.path(name), "root"),
+            "--runroot",
+            os.path.join(self.path(name), "run"),
+        ]
 
 
 def no_op_real(bench: Bench) -> Iterator[Group]:
@@ -88,7 +93,7 @@ def no_op_generated(bench: Bench) -> Iterator[Group]:
 
 
 def cached_engine(bench: Bench) -> Iterator[Group]:
-    """A no-op of images that buildah really built, against its own layer cache and BuildKit's on the same Dockerfiles."""
+    """A no-op of images that buildah built, against its own layer cache and BuildKit's on the same files."""
     title = f"no-op at {SMALL.nodes} real images, against the engines' own caches"
     if not shutil.which("buildah"):
         yield Group(title, (), missing=("buildah: it is not installed",))
@@ -114,7 +119,11 @@ def cached_engine(bench: Bench) -> Iterator[Group]:
     if reason:
         missing.append(f"docker buildx bake: {reason}")
     else:
-        commands.append(Command("cached docker buildx bake", ("docker", "buildx", "bake", "-f", "docker-bake.json"), project))
+        commands.append(
+            Command(
+                "cached docker buildx bake", ("docker", "buildx", "bake", "-f", "docker-bake.json"), project
+            )
+        )
     series = alternate(commands, max(3, bench.rounds // 3))
     yield Group(title, tuple(series), ("buildah has a store of its own on this disk",), tuple(missing))
 
@@ -124,7 +133,11 @@ def no_buildkit() -> str:
     if not shutil.which("docker"):
         return "docker is not installed"
     done = subprocess.run(
-        ["docker", "buildx", "inspect", "--bootstrap"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        ["docker", "buildx", "inspect", "--bootstrap"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     said = (done.stderr or done.stdout).strip().splitlines() or ["no answer"]
     return "" if done.returncode == 0 else f"no BuildKit answers ({said[-1]})"
@@ -158,8 +171,11 @@ def overhead(bench: Bench) -> Iterator[Group]:
         Command("scons", (*SCONS, store, image), project, before=fresh_for_plugin),
     ]
     calls, ours = alternate(commands, max(3, bench.rounds // 4), warmup=0)
-    own = statistics.median(mine - its for mine, its in zip(ours.wall, calls.wall, strict=True)) / TRIVIAL.nodes
-    note = f"the plugin adds {own * 1000:.0f} ms a step, its start included: 3 % of a step that takes {own / 0.03:.0f} s"
+    own = (
+        statistics.median(mine - its for mine, its in zip(ours.wall, calls.wall, strict=True)) / TRIVIAL.nodes
+    )
+    share = f"3 % of a step that takes {own / 0.03:.0f} s"
+    note = f"the plugin adds {own * 1000:.0f} ms a step, its start included: {share}"
     yield Group(title, (calls, ours), (note,))
 
 
@@ -173,7 +189,7 @@ def drop_store(directory: str) -> None:
 
 
 def rootfs(bench: Bench) -> Iterator[Group]:
-    """The export's way through this tool against one tar piped into another, both of the same tree by the same flags."""
+    """The export against one tar piped into another, both of the same tree by the same flags."""
     from stagegraph.engines.containers_store import TAR as WRITE
     from stagegraph.rootfs import TAR as READ
 
@@ -194,16 +210,18 @@ def rootfs(bench: Bench) -> Iterator[Group]:
     script = os.path.join(HERE, "export_tree.py")
     commands = [
         Command("tar | tar", ("bash", "-o", "pipefail", "-c", piped), bench.directory, before=fresh),
-        Command("the export", (sys.executable, script, source, target, *WRITE), bench.directory, before=fresh),
+        Command(
+            "the export", (sys.executable, script, source, target, *WRITE), bench.directory, before=fresh
+        ),
         Command("tar | sha256sum", ("bash", "-o", "pipefail", "-c", hashed), bench.directory),
     ]
     series = alternate(commands, max(5, bench.rounds // 2))
-    note = f"{files:,} files, {size >> 20} MiB; the export also checks and hashes every entry and writes the listing"
+    note = f"{files:,} files, {size >> 20} MiB; the export also checks, hashes and lists every entry"
     yield Group(title, tuple(series), (note,))
 
 
 def _tree(directory: str) -> tuple[int, int]:
-    """Make a tree with the sizes of a root file system (many small files, few large ones); its files and bytes."""
+    """Make a tree of many small files and few large ones, as a root file system has; its files and bytes."""
     chance = random.Random(1)
     files = size = 0
     for number in range(12_000):

@@ -1,4 +1,4 @@
-"""The engine calls of a generated project's build and nothing else: what the plugin's own time is measured against.
+"""The engine calls of a generated project's build and nothing else: what the plugin is measured against.
 
     python engine_calls.py PROJECT STORE
 
@@ -13,7 +13,9 @@ import os
 import subprocess
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "site_scons", "site_tools"))
+sys.path.insert(
+    0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "site_scons", "site_tools")
+)
 from stagegraph.engines.base import EngineOptions
 from stagegraph.engines.buildah import Buildah
 from stagegraph.model import LABEL_NODE, LABEL_SIGNATURE, BuildRequest

@@ -8,13 +8,17 @@ from __future__ import annotations
 import os
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "site_scons", "site_tools"))
+sys.path.insert(
+    0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "site_scons", "site_tools")
+)
 from stagegraph import process, rootfs
 
 
 def main(source: str, destination: str, *tar: str) -> None:
     argv = [word.replace("{}", source) for word in tar]
-    rootfs.export(process.stream(argv), os.path.join(destination, "rootfs"), listing=os.path.join(destination, "list"))
+    rootfs.export(
+        process.stream(argv), os.path.join(destination, "rootfs"), listing=os.path.join(destination, "list")
+    )
 
 
 if __name__ == "__main__":

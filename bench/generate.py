@@ -1,10 +1,10 @@
-"""Generate a project of a given size: the same graph for the plugin, for make and ninja, and as plain engine calls.
+"""Generate a project of a given size: one graph for the plugin, make, ninja and plain engine calls.
 
     python bench/generate.py DIR --nodes 30 --files 300 --deps 10
 
-``DIR`` then holds a SConstruct with its Dockerfiles, ``Makefile`` and ``build.ninja`` with the same edges, ``chain.sh``
-(one cached ``buildah bud --layers`` a stage), ``docker-bake.json`` and ``nodes.json`` (the graph itself). Equal shapes
-give equal files: every choice is drawn from the seed.
+``DIR`` then holds a SConstruct with its Dockerfiles, ``Makefile`` and ``build.ninja`` with the same edges,
+``chain.sh`` (one cached ``buildah bud --layers`` a stage), ``docker-bake.json`` and ``nodes.json`` (the graph
+itself). Equal shapes give equal files: every choice is drawn from the seed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BAKE_BASE = "bench-base"
 
 @dataclass(frozen=True)
 class Shape:
-    """A size of graph: ``nodes`` steps in Dockerfiles of ``steps`` each; every step takes ``deps`` of ``files`` files."""
+    """A size of graph: ``nodes`` steps, ``steps`` a Dockerfile, each taking ``deps`` of ``files`` files."""
 
     nodes: int
     files: int
@@ -39,7 +39,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class GeneratedStep:
-    """One ``FROM base AS name``; ``base`` is empty for the stage's BASE_IMAGE, ``copies`` are steps it copies from."""
+    """One ``FROM base AS name``; ``base`` is empty for BASE_IMAGE, ``copies`` are steps it copies from."""
 
     name: str
     base: str
@@ -131,7 +131,12 @@ def write_root(layout: str) -> None:
         entry.type, entry.mode = tarfile.DIRTYPE, 0o755
         archive.addfile(entry)
     # buildah counts a history entry for every layer.
-    config = {"architecture": "amd64", "os": "linux", "config": {}, "history": [{"created_by": "generate.py"}]}
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {},
+        "history": [{"created_by": "generate.py"}],
+    }
     oci.write_layout(layout, tar, config)
 
 
@@ -157,7 +162,10 @@ def _dockerfile(stage: GeneratedStage) -> str:
     for step in stage.steps:
         variable = f"VERSION_{stage.name.upper()}"
         lines += ["", f"FROM {step.base or '${BASE_IMAGE}'} AS {step.name}", f"ARG {variable}=1.0"]
-        lines += [f"COPY --from={name} /{stage.name}/{name} /{stage.name}/{step.name}/{name}" for name in step.copies]
+        lines += [
+            f"COPY --from={name} /{stage.name}/{name} /{stage.name}/{step.name}/{name}"
+            for name in step.copies
+        ]
         lines += [f"COPY {' '.join(step.files)} /{stage.name}/{step.name}/"]
     return "\n".join(lines) + "\n"
 
@@ -191,7 +199,7 @@ def _ninja(stages: list[GeneratedStage]) -> str:
 def _chain(stages: list[GeneratedStage]) -> str:
     lines = [
         "#!/usr/bin/env bash",
-        "# The same Dockerfiles by the engine's own layer cache. Arguments: the engine's options (--root …).",
+        "# The same Dockerfiles by buildah's own layer cache. Arguments: its options (--root …).",
         "set -Eeuo pipefail",
         'cd -- "$(dirname -- "${BASH_SOURCE[0]}")"',
     ]
@@ -206,7 +214,11 @@ def _chain(stages: list[GeneratedStage]) -> str:
 def _bake(stages: list[GeneratedStage]) -> dict[str, object]:
     targets: dict[str, object] = {}
     for stage in stages:
-        target: dict[str, object] = {"dockerfile": stage.dockerfile, "context": ".", "args": {"BASE_IMAGE": "scratch"}}
+        target: dict[str, object] = {
+            "dockerfile": stage.dockerfile,
+            "context": ".",
+            "args": {"BASE_IMAGE": "scratch"},
+        }
         if stage.parent:
             target |= {"args": {"BASE_IMAGE": BAKE_BASE}, "contexts": {BAKE_BASE: f"target:{stage.parent}"}}
         targets[stage.name] = target
@@ -224,7 +236,9 @@ def main() -> None:
     chosen = parser.parse_args()
     shape = Shape(chosen.nodes, chosen.files, chosen.deps, chosen.steps, chosen.seed)
     if shape.deps > shape.files or min(shape.nodes, shape.deps, shape.steps) < 1:
-        parser.error("a step takes at least one file, and no more than there are; nodes and steps are at least 1")
+        parser.error(
+            "a step takes at least one file, and no more than there are; nodes and steps are at least 1"
+        )
     if os.path.exists(os.path.join(chosen.directory, "SConstruct")):
         parser.error(f"there is a project in {chosen.directory} already")
     generate(chosen.directory, shape)

@@ -1,4 +1,4 @@
-"""Projects to measure: generated ones and a copy of this repository, brought to "up to date" without a real build."""
+"""Projects to measure: generated ones and a copy of this repository, up to date without a real build."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ def generated(directory: str, shape: Shape) -> str:
 def copy_of_repository(directory: str) -> str:
     """The files of this repository as they are now, in which every export is up to date by the stub."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, stdout=subprocess.PIPE
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.PIPE,
     ).stdout
     for name in filter(None, os.fsdecode(listed).split("\0")):
         source, target = os.path.join(ROOT, name), os.path.join(directory, name)

@@ -2,8 +2,8 @@
 
     .venv/bin/python bench/run.py [--rounds 15] [--only CASE…] [--work DIR]
 
-Nothing here passes or fails: numbers of one machine are no property of the program. Ratios are taken pair by pair within
-one alternation (see timing.py). Run it with the Python that has SCons.
+Nothing here passes or fails: numbers of one machine are no property of the program. Ratios are taken pair
+by pair within one alternation (see timing.py). Run it with the Python that has SCons.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ _VERSIONS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Print a table of ratios.")
-    parser.add_argument("--rounds", type=int, default=15, help="how often each short command runs (default 15)")
+    parser.add_argument(
+        "--rounds", type=int, default=15, help="how often each short command runs (default 15)"
+    )
     parser.add_argument("--only", nargs="+", choices=list(CASES), default=list(CASES), metavar="CASE",
                         help=f"some of: {', '.join(CASES)}")  # fmt: skip
     parser.add_argument("--work", help="an empty directory to work in (default: a temporary one)")
@@ -74,10 +76,12 @@ def machine() -> str:
     """What the numbers depend on: the machine, its load, the versions."""
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
     lines = [
-        f"machine: {os.cpu_count()} processors ({_processor()}), {platform.system()} {platform.release()}, load {load}",
-        f"versions: python {platform.python_version()}, " + ", ".join(f"{name} {_version(name)}" for name in _VERSIONS),
-        "times in ms, of whole processes run in turn; ratio: the median of the pairs' ratios to the first line of its group",
-        "a load above the number of processors makes wall times long and ratios of short commands uncertain: see the ratio of cpu",
+        f"machine: {os.cpu_count()} processors ({_processor()}), {platform.system()} {platform.release()}",
+        f"load: {load}; above the number of processors, trust the ratio of cpu more than that of wall time",
+        f"versions: python {platform.python_version()}, "
+        + ", ".join(f"{name} {_version(name)}" for name in _VERSIONS),
+        "times in ms, of whole processes run in turn",
+        "ratio: the median of the pairs' ratios to the first line of a group",
     ]
     return "\n".join(lines) + "\n"
 
@@ -109,7 +113,9 @@ def table(group: Group) -> str:
         first = group.series[0]
         times = [statistics.median(series.wall), min(series.wall), statistics.median(series.cpu)]
         numbers = "".join(f"{seconds * 1000:9.0f}" for seconds in times)
-        lines.append(f"  {series.command.title:34}{numbers}{series.ratio(first):8.2f}{series.cpu_ratio(first):8.2f}")
+        lines.append(
+            f"  {series.command.title:34}{numbers}{series.ratio(first):8.2f}{series.cpu_ratio(first):8.2f}"
+        )
     lines += [f"  note: {note}" for note in group.notes]
     lines += [f"  not measured: {reason}" for reason in group.missing]
     return "\n".join(lines) + "\n"

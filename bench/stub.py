@@ -1,7 +1,8 @@
 """An engine for setting up a bench: it builds nothing and keeps nothing.
 
-A no-op asks about records, inputs and exports, and no engine when an export is asked for. So a graph whose real build
-takes hours can be brought to "up to date" in a second: every image is an empty one. Never used in what is measured.
+A no-op asks about records, inputs and exports, and no engine when an export is asked for. So a graph whose real
+build takes hours can be brought to "up to date" in a second: every image is an empty one. Never used in what is
+measured.
 """
 
 from __future__ import annotations

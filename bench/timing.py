@@ -1,7 +1,7 @@
 """Whole processes, measured in alternation: A B C A B C …
 
-On a machine that others use, two numbers taken one after the other cannot be compared; the two of a pair, taken side by
-side, can. So what is reported is the median of the pairs' ratios, beside the medians themselves.
+On a machine that others use, two numbers taken one after the other cannot be compared; the two of a pair, taken
+side by side, can. So what is reported is the median of the pairs' ratios, beside the medians themselves.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Series:
-    """The rounds of one command; wall and cpu are in seconds, cpu with that of all processes it waited for."""
+    """The rounds of one command, in seconds; cpu includes that of all processes it waited for."""
 
     command: Command
     wall: tuple[float, ...]
