@@ -227,11 +227,14 @@ class Project:
         assert "Traceback" not in result.stdout + result.stderr, result.text
         return result
 
+    def done_in_order(self) -> list[str]:
+        """What the engine built and exported in the last run; an export bears the name of its image."""
+        exported = [f"export:{self.node_of(str(line['image']))}" for line in self.engine.journal("rootfs")]
+        return self.engine.built() + exported
+
     def done(self) -> set[str]:
         """What the engine built and exported in the last run; each node at most once."""
-        built = self.engine.built()
-        exported = [f"export:{self.node_of(str(line['image']))}" for line in self.engine.journal("rootfs")]
-        names = built + exported
+        names = self.done_in_order()
         assert len(names) == len(set(names)), f"done more than once: {sorted(names)}"
         return set(names)
 
