@@ -78,4 +78,4 @@ def test_a_build_without_the_right_to_it_is_one_error(checkout: Checkout, place:
     assert result.status == 2, result.text
     assert len(result.errors) == 1 and "hint: " in result.text, result.text
     assert "Traceback" not in result.text
-    assert not list((checkout.path / "out").rglob("*.json"))
+    assert not list((checkout.path / "out" / "images").rglob("*.json"))
