@@ -152,7 +152,7 @@ class Project:
         if not self.root.exists():
             write_root(self.root)
         self.engine = FakeEngine(str(store / "root"))
-        self.write("SConstruct", SCONSTRUCT.format(tools=str(TOOLS), graph=graph))
+        self.write("SConstruct", self.sconstruct(graph))
         for name, text in (FILES if files is None else files).items():
             self.write(name, text)
         self.environment = {
@@ -175,6 +175,11 @@ class Project:
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
+
+    @staticmethod
+    def sconstruct(graph: str) -> str:
+        """The SConstruct with these lines in the middle."""
+        return SCONSTRUCT.format(tools=str(TOOLS), graph=graph)
 
     def replace(self, name: str, old: str, new: str) -> None:
         """Change a text in a file; it must be there."""

@@ -348,3 +348,8 @@ def test_failed_refresh_is_not_forgotten_silently(built: Project) -> None:
     built.engine.switch("fail", "base", "no such package")
     assert built.scons("--refresh=base").rc == 2
     built.is_quiet()
+
+
+def test_refresh_builds_what_could_be_adopted(built: Project, place: Path) -> None:
+    clone = built.clone(place / "clone")
+    assert clone.builds("--refresh=base", "base") == {"base"}
