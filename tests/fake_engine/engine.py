@@ -246,7 +246,12 @@ class FakeEngine:
         """Hold or fail as a switch says."""
         hold = self._switch_path("hold", node)
         if os.path.exists(hold):
-            wait = "import os,sys,time\nwhile os.path.exists(sys.argv[1]): time.sleep(0.01)"
+            # The first process of a namespace ends on TERM only if it says so, as real engines do.
+            wait = (
+                "import os,signal,sys,time\n"
+                "signal.signal(signal.SIGTERM, lambda *_: os._exit(1))\n"
+                "while os.path.exists(sys.argv[1]): time.sleep(0.01)"
+            )
             with open(os.devnull, "wb") as log:
                 process.run([sys.executable, "-I", "-S", "-c", wait, hold], log)
         fail = self._switch_path("fail", node)
