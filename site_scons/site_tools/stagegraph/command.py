@@ -28,10 +28,14 @@ def carry_out(project: Project) -> None:
     words = [str(word) for word in COMMAND_LINE_TARGETS]
     if words and words[0] in COMMANDS:
         if len(words) > 1:
-            raise UserError("command-words", f"{words[0]} stands alone, but {words[1]!r} follows it")
+            raise UserError(
+                "command-words",
+                f"{words[0]} stands alone, but {words[1]!r} follows it",
+                hint="run the two one after the other",
+            )
         COMMANDS[words[0]](project)
-    requested, other = project.requested()
-    project.check_words(other)
+    requested, other = project.targets.requested()
+    project.targets.check(other)
     if settings.option("clean"):
         _clean(project, requested)
     elif settings.option("check_reproducible"):
@@ -57,7 +61,7 @@ def _clean(project: Project, requested: list[str]) -> None:
 def _list_targets(project: Project) -> None:
     from . import ask
 
-    ask.targets(project.words, project.graph.nodes, sys.stdout)
+    ask.targets(project.targets.words, project.graph.nodes, sys.stdout)
     sys.exit(0)
 
 
@@ -167,7 +171,7 @@ def _lint(project: Project) -> NoReturn:
     findings = lint.lint(project.root, project.dockerfiles(), project.values)
     for finding in findings:
         sys.stdout.write(f"{finding}\n")
-    sys.stdout.write(f"{len(findings)} findings\n")
+    sys.stdout.write(f"{len(findings)} {'finding' if len(findings) == 1 else 'findings'}\n")
     sys.exit(1 if any(finding.severity == "error" for finding in findings) else 0)
 
 

@@ -43,7 +43,8 @@ def collect(engine: Engine, images_dir: str, out: TextIO, *, dry: bool) -> None:
         if doomed and not dry:
             engine.untag([name for image in doomed if image.shared for name in image.names])
             engine.remove([image.id for image in doomed if not image.shared])
-        out.write(f"{len(doomed)} images {'would be removed' if dry else 'removed'}\n")
+        images = "1 image" if len(doomed) == 1 else f"{len(doomed)} images"
+        out.write(f"{images} {'would be removed' if dry else 'removed'}\n")
     finally:
         lock.release()
 

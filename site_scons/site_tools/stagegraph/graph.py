@@ -94,6 +94,7 @@ class Graph:
         self, stage: Stage, step: Step, final: str, named: Mapping[str, Node], values: VariableSource
     ) -> Node:
         parents = tuple(self._parents(stage, step, named))
+        self._check_platform(stage, step, parents)
         arch = stage.arch if self._depends_on_arch(stage, step, parents, values) else ""
         builtin = {**stage.builtin, "TARGET_ARCH": arch} if arch else dict(stage.builtin)
         where = f"{stage.name}-{arch}" if arch else stage.name
@@ -139,6 +140,20 @@ class Graph:
                     file=stage.dockerfile.path,
                     line=use.line,
                 )
+
+    def _check_platform(self, stage: Stage, step: Step, parents: Sequence[Parent]) -> None:
+        """An engine marks a child with the platform it is told, whatever its parent was built for."""
+        if step.platform or not parents or parents[0].ref != step.base.ref:
+            return
+        parent = self.nodes.get(parents[0].node)
+        if parent is not None and parent.platform != stage.platform:
+            raise UserError(
+                "parent-platform",
+                f"stage {stage.name} is for {stage.platform}, but its parent {parent.name} is for {parent.platform}",
+                hint="declare both on the same platform",
+                file=stage.dockerfile.path,
+                line=step.base.line,
+            )
 
     def _depends_on_arch(
         self, stage: Stage, step: Step, parents: Iterable[Parent], values: VariableSource

@@ -9,8 +9,6 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from SCons.Script import BUILD_TARGETS, COMMAND_LINE_TARGETS
-
 from . import dockerfile, nodes, plan, settings
 from .errors import UserError
 from .graph import KNOWN_ARCHES, Graph, Stage, export_node, root_node
@@ -18,6 +16,7 @@ from .model import Dockerfile, Node
 from .parsecache import ParseCache
 from .plan import Decision, Planner
 from .statcache import StatCache
+from .targets import Targets
 from .versions import Values
 from .world import Workspace
 
@@ -49,9 +48,7 @@ class Project:
         self.profile = profile
         self.graph = Graph(OUT)
         self.sealed = False
-        #: Word on the command line → names of the graph nodes it means.
-        self.words: dict[str, list[str]] = {}
-        self._files: dict[str, nodes.GraphFile] = {}
+        self.targets = Targets(env, self.root)
         cache = os.path.join(self.root, OUT, ".cache")
         self._parsed = ParseCache(os.path.join(cache, "dockerfiles.json"))
         self._dockerfiles: dict[str, Dockerfile] = {}
@@ -104,9 +101,9 @@ class Project:
         )
         for added in list(self.graph.nodes.values())[before:]:
             self._declare(added)
-            self._word(added.name, added.name)
-        self._word(name, node.name)
-        return self._files[node.name]
+            self.targets.add_word(added.name, added.name)
+        self.targets.add_word(name, node.name)
+        return self.targets.files[node.name]
 
     def root_filesystem(self, name: str, arch: str, given: Mapping[str, str], location: str, lane: str) -> Any:
         """Declare a root file system; returns its SCons node."""
@@ -114,9 +111,9 @@ class Project:
             root_node(name, arch, given, lane=lane, profile=self.profile, out=OUT, location=location)
         )
         self._declare(node)
-        self._word(node.name, node.name)
-        self._word(name, node.name)
-        return self._files[node.name]
+        self.targets.add_word(node.name, node.name)
+        self.targets.add_word(name, node.name)
+        return self.targets.files[node.name]
 
     def export(self, name: str, arch: str, image: Any) -> Any:
         """Declare the export of an image's root file system to ``<OUTPUT_ROOT>/<name>/<arch>``."""
@@ -127,10 +124,9 @@ class Project:
             given |= {key: value for key, value in below.variables.items() if key not in given}
         node = self.graph.add(export_node(f"{OUT}/{name}/{arch}", arch, source, directory, given))
         self._declare(node)
-        file = self._files[node.name]
+        file = self.targets.files[node.name]
         # Not Dir: SCons would refuse to read on when something else lies there.
-        for other in {os.path.join(directory, "rootfs"), node.name} - {directory}:
-            self.env.Depends(self.env.Entry(self._path(other)), file)
+        self.env.Depends(self.env.Entry(self._path(os.path.join(directory, "rootfs"))), file)
         return file
 
     def people_tag(self, tag: str) -> str:
@@ -145,16 +141,11 @@ class Project:
         path = node.record
         if node.kind == "rootfs":
             path = os.path.join(os.path.dirname(node.record), "artifact.env")
-        parents = [self._files[parent.node] for parent in node.parents]
-        self._files[node.name] = nodes.declare(self, node.name, self._path(path), parents)
+        parents = [self.targets.files[parent.node] for parent in node.parents]
+        self.targets.files[node.name] = nodes.declare(self, node.name, self._path(path), parents)
 
     def _path(self, path: str) -> str:
         return path if os.path.isabs(path) else f"#{path}"
-
-    def _word(self, word: str, name: str) -> None:
-        names = self.words.setdefault(word, [])
-        if name not in names:
-            names.append(name)
 
     def _name(self, image: Any) -> str:
         """The graph node behind what a builder returned."""
@@ -169,8 +160,7 @@ class Project:
     def seal(self) -> None:
         """All is declared: give every word an alias, so that SCons knows it."""
         self.sealed = True
-        for word, names in self.words.items():
-            self.env.Alias(word, [self._files[name] for name in names])
+        self.targets.make_aliases()
 
     def save_caches(self) -> None:
         """Keep what was parsed and hashed for the next run; where that cannot be written it is only slower."""
@@ -183,60 +173,10 @@ class Project:
         names = ("no_exec", "question", "why", "status", "plan", "list_targets")
         return any(settings.option(name) for name in names)
 
-    def requested(self) -> tuple[list[str], list[str]]:
-        """The graph nodes that the command line names, and the words that name something else.
-
-        A path names every export and record at or below it.
-        """
-        found: list[str] = []
-        other: list[str] = []
-        words = [str(word) for word in (COMMAND_LINE_TARGETS or BUILD_TARGETS)]
-        for word in words:
-            names = self.words.get(word) or self._below(word)
-            if names:
-                found += [name for name in names if name not in found]
-            else:
-                other.append(word)
-        return found, other
-
-    def _below(self, word: str) -> list[str]:
-        path = os.path.normpath(os.path.join(self.env.GetLaunchDir(), word))
-        if word.startswith("#"):
-            path = os.path.normpath(os.path.join(self.root, word[1:].lstrip("/")))
-        found = []
-        for name, file in self._files.items():
-            own = str(file.get_abspath())
-            others = (os.path.join(os.path.dirname(own), "rootfs"), os.path.join(self.root, name))
-            if own == path or own.startswith(path.rstrip("/") + "/") or path in others:
-                found.append(name)
-        return found
-
-    def check_words(self, words: Iterable[str]) -> None:
-        """Refuse a target that neither this tool nor SCons knows, with a suggestion."""
-        from SCons.Node.Alias import default_ans
-
-        known = {*self.words, *(name for name, node in self.graph.nodes.items() if node.kind == "rootfs")}
-        for word in words:
-            if word in default_ans or self.env.Entry(f"#{word}").has_builder() or self._is_source(word):
-                continue
-            aliases = {str(name) for name in default_ans}
-            raise UserError(
-                "target-unknown",
-                f"there is no target {word!r}",
-                hint=settings.suggestion(word, known | aliases) or "scons --list-targets prints all of them",
-            )
-
-    def _is_source(self, word: str) -> bool:
-        """Whether SCons has a target of somebody else's below this path."""
-        entry = self.env.fs.Entry(word) if hasattr(self.env, "fs") else self.env.Entry(word)
-        return bool(getattr(entry, "entries", None)) and any(
-            child.has_builder() for child in entry.entries.values() if child is not entry
-        )
-
     def keep_parents(self, wanted: Iterable[str]) -> None:
         """For ``scons -c TARGET``: what the target stands on stays."""
         names = set(wanted)
-        for name, file in self._files.items():
+        for name, file in self.targets.files.items():
             if name not in names:
                 file.set_noclean()
 
@@ -271,7 +211,7 @@ class Project:
 
     def file(self, name: str) -> nodes.GraphFile:
         """The SCons node of a graph node."""
-        return self._files[name]
+        return self.targets.files[name]
 
     def decide(self, requested: Iterable[str]) -> dict[str, Decision]:
         """The plan for the requested nodes; computed once a run, before anything is built."""
@@ -283,7 +223,7 @@ class Project:
 
     def _check_refresh(self, requested: list[str]) -> None:
         for word in settings.option("refresh"):
-            names = self.words.get(word) or self._below(word)
+            names = self.targets.named(word)
             if not names:
                 raise UserError(
                     "target-unknown",
@@ -303,7 +243,7 @@ class Project:
         """Whether a node whose parents have had their turn needs nothing."""
         decision = self.planner.decisions.get(name)
         if decision is None:
-            self.decide([*self.requested()[0], name])
+            self.decide([*self.targets.requested()[0], name])
             decision = self.planner.decisions[name]
         if decision.state == plan.CONDITIONAL:
             decision = self.planner.settle(name)

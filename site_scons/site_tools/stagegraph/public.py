@@ -13,6 +13,7 @@ from .command import carry_out
 from .errors import UserError, from_os_error
 from .graph import KNOWN_ARCHES
 from .project import Project, fail, platform_of
+from .targets import start_directory
 
 #: The key of the versions file that lists the arches of a plain `scons sdk`.
 DEFAULT_ARCHES_KEY = "CROSS_DEFAULT_ARCHES"
@@ -97,7 +98,7 @@ def root_builder(
     if not given:
         wanted = {"suite": suite, "variant": variant, "include": include}
     elif given.startswith("oci:"):
-        location = os.path.abspath(given[4:])
+        location = os.path.normpath(os.path.join(start_directory(env), given[4:]))
         wanted = {"layout": _layout_digest(location)}
     elif "@sha256:" in given:
         wanted = {"image": given}
@@ -115,10 +116,17 @@ def _layout_digest(directory: str) -> str:
         with open(os.path.join(directory, "index.json"), "rb") as file:
             manifests = json.load(file)["manifests"]
         if len(manifests) != 1:
-            raise UserError("root-image", f"'{directory}' holds {len(manifests)} images", hint="name a layout of one")
+            raise UserError(
+                "root-image", f"the OCI layout '{directory}' holds {len(manifests)} images", hint="name one that holds one"
+            )
         return str(manifests[0]["digest"])
     except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise UserError("root-image", f"'{directory}' is no OCI layout ({problem})") from problem
+        said = problem.strerror if isinstance(problem, OSError) else "its index.json names no manifests"
+        raise UserError(
+            "root-image",
+            f"ROOT_IMAGE names '{directory}', which is no OCI layout: {said}",
+            hint="make one by `buildah push IMAGE oci:DIR`",
+        ) from problem
 
 
 def stage(

@@ -50,5 +50,7 @@ def _without_default(instruction: str) -> str:
     """
     if not instruction.startswith("ARG ") or "$" in instruction:
         return instruction
-    names = [word.split("=", 1)[0] for word in shlex.split(instruction[4:])]
+    plain = not set(instruction) & set("\"'\\")
+    words = instruction.split()[1:] if plain else shlex.split(instruction[4:])  # shlex is slow, quotes are rare
+    names = [word.split("=", 1)[0] for word in words]
     return "ARG " + " ".join(names)

@@ -157,7 +157,7 @@ class Worker:
                 self.space.check_watched(node)
                 self._check_base(node)
                 image_id = engine.build(self._request(decision), log)
-        return self._verified(engine, decision, image_id)
+        return self._verified(decision, image_id)
 
     def _request(self, decision: Decision) -> BuildRequest:
         node = decision.node
@@ -197,10 +197,12 @@ class Worker:
                 hint="declare both stages on the same platform",
             )
 
-    def _verified(self, engine: Engine, decision: Decision, image_id: str) -> ImageConfig:
+    def _verified(self, decision: Decision, image_id: str) -> ImageConfig:
         """The new image's config, when it is what was asked for."""
         node = decision.node
-        image = engine.inspect(image_id)
+        store = self.space.store()
+        assert store is not None
+        image = store.inspect(image_id)
         labels = image.config.get("Labels")
         found = labels.get(LABEL_SIGNATURE) if isinstance(labels, Mapping) else None
         if found != decision.signature:
