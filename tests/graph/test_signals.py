@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -46,12 +47,20 @@ def runs_left(project: Project) -> list[Path]:
 
 
 def is_waiting(project: Project, node: str) -> bool:
-    """Whether the child process of a held build runs."""
-    return any(
-        f"/hold/{node}".encode() in Path("/proc", str(pid), "cmdline").read_bytes()
-        for pid in processes_of(project)
-        if os.path.exists(f"/proc/{pid}/cmdline")
-    )
+    """Whether the child process of a held build runs and listens to TERM."""
+    for pid in processes_of(project):
+        try:
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
+            caught = re.search(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        except OSError:
+            continue
+        if (
+            f"/hold/{node}".encode() in arguments
+            and caught
+            and int(caught[1], 16) >> (signal.SIGTERM - 1) & 1
+        ):
+            return True
+    return False
 
 
 def start_held(project: Project, node: str, *words: str) -> subprocess.Popen[str]:
