@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -27,6 +28,9 @@ from stagegraph.engines import detect
 
 TESTS = Path(__file__).resolve().parents[1]
 TOOLS = TESTS.parent / "site_scons" / "site_tools"
+
+#: Seconds after which a run is killed.
+TIMEOUT = 120
 
 detect.ENGINES["fake"] = lambda options: FakeEngine(options.root)
 
@@ -60,8 +64,9 @@ def run_scons(words: Sequence[str], cwd: Path, scratch: Path, env: Mapping[str, 
 def _child(words: Sequence[str], cwd: Path, out: Path, err: Path, env: Mapping[str, str]) -> NoReturn:
     rc = 70
     try:
-        # What the test runner registered is not ours to run.
+        # What the test runner registered is not ours to run, and a run that hangs is to end as a failure.
         atexit._clear()
+        signal.alarm(TIMEOUT)
         for number, path in ((1, out), (2, err)):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
             os.dup2(descriptor, number)
