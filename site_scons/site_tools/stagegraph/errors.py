@@ -8,6 +8,7 @@ keeps its traceback.
 from __future__ import annotations
 
 import errno
+import sys
 
 
 class UserError(Exception):
@@ -43,3 +44,18 @@ def from_os_error(problem: OSError) -> UserError:
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError("disk-full", f"{what} cannot be written: {problem.strerror}", hint="free space on that disk")
     return UserError("file-failed", f"{what}: {problem.strerror or problem}")
+
+
+#: Modules that are not part of SCons, by their names on import → in requirements.txt.
+REQUIRED = {"e2b_dockerfile_utils": "e2b-dockerfile-utils", "packaging": "packaging"}
+
+
+def from_missing_module(problem: ModuleNotFoundError) -> UserError:
+    """A module of requirements.txt that is not installed, as an error for the user; raises any other again."""
+    if problem.name not in REQUIRED:
+        raise problem
+    return UserError(
+        "requirements-missing",
+        f"the Python that runs scons has no {REQUIRED[problem.name]}: '{sys.executable}'",
+        hint=f"run '{sys.executable} -m pip install --require-hashes -r requirements.txt', or use ./sconsw",
+    )

@@ -10,7 +10,7 @@ from typing import Any
 
 from . import settings, versions
 from .command import carry_out
-from .errors import UserError, from_os_error
+from .errors import UserError, from_missing_module, from_os_error
 from .graph import KNOWN_ARCHES
 from .project import Project, fail, platform_of
 from .targets import start_directory
@@ -81,6 +81,8 @@ def _with_errors(method: Callable[..., Any]) -> Callable[..., Any]:
             fail(problem)
         except OSError as problem:
             fail(from_os_error(problem))
+        except ModuleNotFoundError as problem:
+            fail(from_missing_module(problem))
 
     return guarded
 

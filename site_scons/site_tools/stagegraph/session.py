@@ -14,7 +14,7 @@ import threading
 
 from . import process, runs
 from .engines import detect
-from .errors import UserError, from_os_error
+from .errors import UserError, from_missing_module, from_os_error
 from .plan import UP_TO_DATE, Planner
 from .report import Terminal
 from .runs import StoreLock, TreeLock
@@ -80,7 +80,10 @@ class Session:
         with self._lock:
             if self._worker is None:
                 engine = self._space.engine()
-                detect.check_version(engine)
+                try:
+                    detect.check_version(engine)
+                except ModuleNotFoundError as problem:
+                    raise from_missing_module(problem) from problem
                 self._store_lock = StoreLock(engine.store())
                 self._store_lock.acquire(alone=False)
                 dead = runs.dead_runs()
