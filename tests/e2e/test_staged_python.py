@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ MODULES = ("_struct", "math", "_csv", "_json", "_bz2", "_ctypes", "_decimal", "_
 
 
 @pytest.fixture(scope="session")
-def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def libraries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     """For each arch a directory with the C library and what Python's modules link to; unpacked, never installed."""
     if shutil.which("mmdebstrap") is None:
         pytest.skip("mmdebstrap is not installed; ./sconsw setup installs it")
@@ -36,19 +37,24 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             ],
             check=True,
         )
+        # Tests copy the tree; a copy of /dev/zero would fill the disk.
+        shutil.rmtree(found[arch] / "dev")
         for name in ("lib", "lib64"):
             if not (found[arch] / name).exists() and (found[arch] / "usr" / name).is_dir():
                 (found[arch] / name).symlink_to(f"usr/{name}")
-    return found
+    yield found
+    for root in found.values():
+        shutil.rmtree(root)
 
 
 @pytest.fixture
-def staged(tree: Tree) -> Tree:
-    """The tree, with a copy of the staged interpreters and of the chain's scripts at /mnt."""
-    shutil.copytree(tree.root / "opt/python-cross", tree.work / "python-cross", symlinks=True)
+def staged(tree: Tree, target: str) -> Iterator[Tree]:
+    """The tree, with a copy of the staged interpreter of ``target`` and of the chain's scripts at /mnt."""
+    shutil.copytree(tree.root / "opt/python-cross" / target, tree.work / "python-cross" / target, symlinks=True)
     for folder in ("01-core", "02-toolchain"):
         shutil.copytree(TOP / "linux/scripts" / folder, tree.work / "scripts", dirs_exist_ok=True)
-    return tree
+    yield tree
+    shutil.rmtree(tree.work)  # pytest would keep it for three more test runs
 
 
 def check(tree: Tree, arch: str, call: str) -> subprocess.CompletedProcess[str]:
@@ -119,8 +125,7 @@ def interpreter(tree: Tree, target: str, code: str, prefix: str) -> subprocess.C
 def test_the_targets_python_runs_and_imports_the_safety_net(
     tree: Tree, target: str, libraries: dict[str, Path]
 ) -> None:
-    (tree.work / "root").mkdir()
-    shutil.copytree(libraries[target], tree.work / "root", symlinks=True, dirs_exist_ok=True)
+    tree = Tree(tree.root, libraries[target].parent, profile())
     code = f"import {', '.join(MODULES)}, platform, sys; print(platform.python_version(), platform.machine(), sys.prefix)"
     prefix = f"/opt/python-cross/{target}/usr/local"
     done = interpreter(tree, target, code, prefix)
@@ -132,7 +137,7 @@ def test_the_targets_python_runs_and_imports_the_safety_net(
 def test_without_fix_3_the_check_and_the_import_are_red(
     staged: Tree, target: str, libraries: dict[str, Path]
 ) -> None:
-    shutil.copytree(libraries[target], staged.work / "root", symlinks=True)
+    shutil.copytree(libraries[target], staged.work / "root", symlinks=True, copy_function=os.link)
     folder = staged.work / f"python-cross/{target}/usr/local/lib/python{SERIES}/lib-dynload"
     module = folder / f"_csv.cpython-{SERIES.replace('.', '')}-{triplet(target)}.so"
     assert module.is_file()
