@@ -6,7 +6,7 @@ import pytest
 
 from .checkout import Checkout, profile
 from .conftest import Sdk
-from .machine import host_mirror
+from .machine import host_mirror, require_engine
 
 
 def by_hand(checkout: Checkout, stage: str, base: str, **arguments: str) -> str:
@@ -17,8 +17,10 @@ def by_hand(checkout: Checkout, stage: str, base: str, **arguments: str) -> str:
     return checkout.engine("bud", *flags, *words, "-f", f"linux/Dockerfile.{stage}", ".").split()[-1]
 
 
-def test_dockerfile_base(sdk: Sdk) -> None:
-    checkout = sdk.checkout
+def test_dockerfile_base(store: str) -> None:
+    require_engine()
+    checkout = Checkout.fresh("by-hand", store)
+    checkout.good("bootstrap")
     image = by_hand(checkout, "base", checkout.record("bootstrap-amd64")["image_id"])
     try:
         container = checkout.engine("from", "--pull-never", image).strip()

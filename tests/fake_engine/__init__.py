@@ -1,6 +1,6 @@
 """A small engine for tests: real OCI images in a directory, built in milliseconds without a process.
 
-It keeps the contract of ``stagegraph.engines.base.Engine`` (tests/e2e/test_engine_contract.py runs on it and on the real
+It keeps the contract of ``stagegraph.engines.base.Engine`` (tests/contract runs on it and on the real
 engines). A project under test takes it in by
 
     from stagegraph.engines import detect

@@ -1,4 +1,4 @@
-"""The choice of an engine and the words it is called with; what engines do is in tests/e2e/test_engine_contract.py."""
+"""The choice of an engine and the words it is called with; what engines do is in tests/contract."""
 
 from __future__ import annotations
 

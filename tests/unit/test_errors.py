@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 import pytest
+
 from stagegraph.errors import UserError, from_missing_module, from_os_error
 
 
