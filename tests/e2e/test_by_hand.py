@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from .checkout import Checkout, profile
-from .conftest import Sdk
+from .conftest import FOREIGN_ARCH, Sdk
 from .machine import host_mirror, require_engine
 
 
@@ -34,14 +36,13 @@ def test_dockerfile_base(store: str) -> None:
         checkout.engine("rmi", image)
 
 
-def test_the_other_dockerfiles(request: pytest.FixtureRequest, sdk: Sdk) -> None:
+def test_the_other_dockerfiles(request: pytest.FixtureRequest, chain: Callable[[str], Sdk]) -> None:
     if not request.config.getoption("--all-arches"):
         pytest.skip("builds the compilers once more; --all-arches runs it")
-    checkout = sdk.checkout
+    checkout = chain(FOREIGN_ARCH).checkout
     compiler = by_hand(checkout, "toolchain", checkout.record("base")["image_id"], **profile())
     try:
-        arguments = {**profile(), "TARGET_ARCH": sdk.arch, "BUILD_MODE": "cross"}
-        image = by_hand(checkout, "sdk", compiler, **arguments)
-        checkout.engine("rmi", image)
+        arguments = {**profile(), "TARGET_ARCH": FOREIGN_ARCH, "BUILD_MODE": "cross"}
+        checkout.engine("rmi", by_hand(checkout, "sdk", compiler, **arguments))
     finally:
         checkout.engine("rmi", compiler)
