@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,12 +71,16 @@ class Sdk:
 @pytest.fixture(scope="session")
 def chain(store: str) -> Callable[[str], Sdk]:
     """The SDK of an arch, built or adopted at the first call, in a checkout that no test edits."""
-    require_engine()
     made: dict[str, Sdk] = {}
-    checkout = Checkout.fresh("chain", store)
+
+    @functools.cache
+    def checkout_of_all() -> Checkout:
+        require_engine()
+        return Checkout.fresh("chain", store)
 
     def sdk(arch: str) -> Sdk:
         if arch not in made:
+            checkout = checkout_of_all()
             target = f"out/linux-sdk/{arch}"
             before = set(checkout.records())
             result = checkout.good("-j2", target)
