@@ -139,13 +139,13 @@ def test_without_fix_3_the_check_and_the_import_are_red(
 ) -> None:
     shutil.copytree(libraries[target], staged.work / "root", symlinks=True, copy_function=os.link)
     folder = staged.work / f"python-cross/{target}/usr/local/lib/python{SERIES}/lib-dynload"
-    module = folder / f"_csv.cpython-{SERIES.replace('.', '')}-{triplet(target)}.so"
+    module = folder / f"_bz2.cpython-{SERIES.replace('.', '')}-{triplet(target)}.so"
     assert module.is_file()
     module.unlink()
     module.symlink_to(f"../../../Modules/{module.name}")
     done = check(staged, target, CHECK_LINKS)
     assert done.returncode != 0 and f"{module.name} leads nowhere" in done.stdout, done.stdout
-    ran = interpreter(staged, target, "import _csv", f"/mnt/python-cross/{target}/usr/local")
+    ran = interpreter(staged, target, "import _bz2", f"/mnt/python-cross/{target}/usr/local")
     assert ran.returncode != 0 and "ModuleNotFoundError" in ran.stdout, ran.stdout
     # The copying itself refuses such a folder, unless the safety net holds the module.
     net = staged.work / "net"

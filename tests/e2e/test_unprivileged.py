@@ -44,8 +44,9 @@ def as_nobody() -> list[str]:
 
 
 def run(checkout: Checkout, place: Path, *words: str) -> Result:
-    env = environment({"HOME": str(place / "home"), "PYTHONDONTWRITEBYTECODE": "1"})
-    env.pop("XDG_RUNTIME_DIR", None)
+    # All that an engine writes for this user has to land in our directory, not in /tmp.
+    home = str(place / "home")
+    env = environment({"HOME": home, "XDG_RUNTIME_DIR": home, "TMPDIR": home, "PYTHONDONTWRITEBYTECODE": "1"})
     argv = [*as_nobody(), *checkout.command(*words)]
     done = subprocess.run(argv, cwd=checkout.folder, env=env, capture_output=True, text=True, check=False)
     return Result(done.returncode, done.stdout, done.stderr)
