@@ -32,7 +32,10 @@ TOOLS = TESTS.parent / "site_scons" / "site_tools"
 #: Seconds after which a run is killed.
 TIMEOUT = 120
 
-detect.ENGINES["fake"] = lambda options: FakeEngine(options.root)
+
+def know_fake_engine() -> None:
+    """Add the fake engine in this process: in one that runs scons, never in the one that runs the tests."""
+    detect.ENGINES["fake"] = lambda options: FakeEngine(options.root)
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ def _child(words: Sequence[str], cwd: Path, out: Path, err: Path, env: Mapping[s
         os.chdir(cwd)
         os.environ.update(env)
         SCons.Script._SConscript.launch_dir = str(cwd)  # which SCons takes when it is imported
+        know_fake_engine()
         rc = _main(words)
     except BaseException:  # noqa: BLE001 - whatever it is, the test must see it
         traceback.print_exc()
@@ -106,7 +110,7 @@ def start_scons(
     words: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None
 ) -> subprocess.Popen[str]:
     """Start ``scons WORDS`` as a process in a session of its own; its two streams come as one pipe."""
-    code = "from graph import runner; import SCons.Script.Main; SCons.Script.Main.main()"
+    code = "from graph import runner; import SCons.Script.Main; runner.know_fake_engine(); SCons.Script.Main.main()"
     return subprocess.Popen(
         [sys.executable, "-P", "-c", code, *words],
         cwd=cwd,

@@ -28,8 +28,12 @@ def commands(text: str) -> dict[str, list[str]]:
 
 
 def without_paths(argv: list[str]) -> list[str]:
-    """A command without the two paths that belong to one run."""
-    return [re.sub(r"^(id=transport,src=).*|^(/dev/null|/.*/iid-\d+)$", r"\1", word) for word in argv]
+    """A command without what belongs to one run: the place of the transport settings, the file of the image id."""
+    words = [re.sub(r"^(id=transport,src=).*", r"\1", word) for word in argv]
+    if "--iidfile" in words:
+        place = words.index("--iidfile")
+        del words[place : place + 2]
+    return words
 
 
 # Nothing is touched --------------------------------------------------------------------------------------------

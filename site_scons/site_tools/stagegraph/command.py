@@ -109,7 +109,7 @@ def _argv(project: Project, decision: Decision) -> list[str]:
         images[parent.ref] = known if known and other.state in (UP_TO_DATE, "adopt") else ask.placeholder(parent.node)
     signature = decision.signature or f"<signature of {node.name}>"
     return engine.build_argv(
-        build_request(project.space, node, signature, images, secret="/dev/null", iidfile="/dev/null")
+        build_request(project.space, node, signature, images, secret="/dev/null", iidfile="")
     )
 
 

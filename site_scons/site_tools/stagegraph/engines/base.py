@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Protocol
 
 from ..model import BuildRequest, ImageConfig, StoredImage
@@ -82,3 +82,8 @@ class Engine(Protocol):
 
     def store(self) -> str:
         """A directory that belongs to this store and outlives runs; locks and gc roots are kept below it."""
+
+
+def shown(request: BuildRequest) -> BuildRequest:
+    """The request as it is printed: no file of a run in it, so that its command can be copied and run at any time."""
+    return replace(request, secret="/dev/null" if request.secret else "", iidfile="")

@@ -21,7 +21,7 @@ from typing import IO, Any
 from .. import process
 from ..errors import UserError
 from ..model import BuildRequest, ImageConfig, StoredImage
-from .base import EngineOptions
+from .base import EngineOptions, shown
 
 #: First line of a step in the builder's output: ``[2/3] STEP 1/4: FROM …``. The number in front tells which step of the
 #: Dockerfile is built, out of how many; with one step alone it is left out.
@@ -207,7 +207,9 @@ class ContainersStoreEngine:
             argv += ["--build-context", f"{name}=docker-image://{image_id}"]
         for key, value in sorted(request.build_args.items()):
             argv += ["--build-arg", f"{key}={value}"]
-        return [*argv, "--iidfile", request.iidfile, "-f", request.dockerfile, "."]
+        if request.iidfile:
+            argv += ["--iidfile", request.iidfile]
+        return [*argv, "-f", request.dockerfile, "."]
 
     def build(self, request: BuildRequest, log: IO[bytes]) -> str:
         """See ``base.Engine``.
@@ -233,7 +235,8 @@ class ContainersStoreEngine:
             status = process.run(argv, log, cwd=request.context, line=look)
             if status != 0:
                 text = b"\n".join(tail).decode("utf-8", "replace")
-                raise process.failed(argv, status, text)
+                # What the user can run again: without the files of this run, which are gone by then.
+                raise process.failed(self.build_argv(shown(request)), status, text)
             image_id = self._read_id(request.iidfile)
         except BaseException as error:
             # Stopped, killed, or failed: podman keeps its container on TERM, any engine when it is killed.
