@@ -46,7 +46,15 @@ def _differences(old: Ledger, new: Ledger, section: str) -> list[tuple[str, str,
     before: Mapping[str, str] = old.get(section, {})
     after: Mapping[str, str] = new.get(section, {})
     names = sorted(set(before) | set(after))
-    return [(n, before.get(n, ""), after.get(n, "")) for n in names if before.get(n) != after.get(n)]
+    found = [(name, before.get(name), after.get(name)) for name in names]
+    return [(name, _shown(old), _shown(new)) for name, old, new in found if old != new]
+
+
+def _shown(value: str | None) -> str:
+    """A value as it is printed: nothing for an input that is not there, a word for one that is empty."""
+    if value is None:
+        return ""
+    return value or "(empty)"
 
 
 def _named(name: str, old: str, new: str) -> Change:
