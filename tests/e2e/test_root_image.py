@@ -58,7 +58,7 @@ def one_error(checkout: Checkout, root: str) -> str:
 
 
 def test_a_layout_that_is_not_there(checkout: Checkout, tmp_path: Path) -> None:
-    assert f"'{tmp_path}/nothing' is no OCI layout" in one_error(checkout, f"oci:{tmp_path}/nothing")
+    assert f"'{tmp_path}/nothing', which is no OCI layout" in one_error(checkout, f"oci:{tmp_path}/nothing")
 
 
 def test_a_layout_for_another_arch(checkout: Checkout, tmp_path: Path) -> None:
