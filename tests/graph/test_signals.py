@@ -202,3 +202,15 @@ def test_killed_engine_is_a_failure_of_its_node(project: Project) -> None:
     project.engine.unset("hold", "compiler:clang")
     project.engine.unset("fail", "compiler:clang")
     assert "compiler:gcc" not in project.builds("compiler")
+
+
+def test_no_op_removes_what_a_killed_run_left(project: Project) -> None:
+    """The next start may have nothing to build; what was killed just after its last node is removed all the same."""
+    process = start_held(project, "base")
+    process.kill()
+    finish(process)
+    wait_until_gone(project)
+    assert len(runs_left(project)) == 1
+    project.good("bootstrap")
+    assert project.engine.journal("sweep")
+    assert runs_left(project) == []

@@ -117,11 +117,22 @@ def _prepare(project: Project, requested: list[str]) -> None:
     """Plan; when there is work, open the run that does it and add the check that ends it."""
     if _is_done(project.decide(requested)):
         project.save_caches()
+        _sweep(project)
         return
     project.session = _open_session(project, requested)
     # Another run may have finished nodes between the first look and the lock.
     project.planner.plan(requested)
     BUILD_TARGETS.append(nodes.ending(project, requested))
+
+
+def _sweep(project: Project) -> None:
+    """Remove what killed runs left, although there is nothing to build; a secret may be among it."""
+    from . import runs
+
+    try:
+        runs.sweep(lambda dead: project.engine().sweep(dead))
+    except UserError as problem:
+        sys.stderr.write(f"note: what a killed run left was not removed: {problem.message}\n")
 
 
 def _is_done(decisions: dict[str, Decision]) -> bool:

@@ -13,7 +13,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -103,6 +103,14 @@ def remove_dead(dead: Iterable[str]) -> None:
         for path in paths:
             if _is_dead(path):
                 _remove_tree(path)
+
+
+def sweep(sweep_store: Callable[[Mapping[str, str]], object]) -> None:
+    """Remove all that killed runs left; ``sweep_store`` (``Engine.sweep``) does it in the engine's store."""
+    dead = dead_runs()
+    if dead:
+        sweep_store(dead)
+    remove_dead(dead)
 
 
 class TreeLock:

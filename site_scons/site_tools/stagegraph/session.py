@@ -86,10 +86,7 @@ class Session:
                     raise from_missing_module(problem) from problem
                 self._store_lock = StoreLock(engine.store())
                 self._store_lock.acquire(alone=False)
-                dead = runs.dead_runs()
-                if dead:
-                    engine.sweep(dead)
-                runs.remove_dead(dead)
+                runs.sweep(engine.sweep)
                 self._run = runs.open_run()
                 process.set_scratch(self._run.scratch)
                 register_roots(engine.store(), os.path.join(self._space.root, "out", "images"))
