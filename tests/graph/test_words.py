@@ -298,3 +298,16 @@ def test_run_scons_gives_status_and_streams(place: Path) -> None:
     (place / "SConstruct").write_text('import sys\nprint("said")\nsys.stderr.write("cried")\nExit(7)\n')
     result = run_scons([], place, place)
     assert (result.rc, "said\n" in result.stdout, result.stderr) == (7, True, "cried")
+
+
+def test_target_of_somebody_else_that_stands_on_an_export(project: Project) -> None:
+    """It needs no graph target beside it on the command line: what it stands on is planned and built with it."""
+    graph = '\nenv.Command("copy.env", "out/linux-sdk/arm64/artifact.env", Copy("$TARGET", "$SOURCE"))\nenv.StageGraph()'
+    project.replace("SConstruct", "\nenv.StageGraph()", graph)
+    project.replace("SConstruct", "from SCons.Script import", "from SCons.Script import Copy,")
+    assert project.scons("-q", "copy.env").rc == 1
+    project.good("copy.env")
+    assert "export:sdk-arm64" in project.done()
+    assert "export:sdk-riscv64" not in project.done()
+    assert (project.path / "copy.env").read_bytes() == (project.export("arm64") / "artifact.env").read_bytes()
+    assert project.scons("-q", "copy.env").rc == 0
