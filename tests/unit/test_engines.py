@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -150,3 +152,45 @@ def test_the_state_of_a_store_lies_at_a_short_path_of_its_own() -> None:
     assert len(one.options.runroot) <= 50
     assert Buildah(EngineOptions(root="/other")).options.runroot != one.options.runroot
     assert one.store() == os.path.join(deep.root, "stagegraph")
+
+
+def failing(times: int, said: str, place: Path) -> str:
+    """A build that fails this often with these words, then writes an id."""
+    return f"""
+        case "$*" in *images*) echo '[]'; exit 0;; esac
+        read -r left < "{place}/left" || left={times}
+        if [ "$left" -gt 0 ]; then echo "$((left - 1))" > "{place}/left"; echo "{said}" >&2; exit 1; fi
+        echo "sha256:{"a" * 64}" > "{place}/iid"
+    """
+
+
+@pytest.mark.parametrize(("times", "ends_well"), [(0, True), (1, True), (2, True), (3, False)])
+def test_engine_that_cannot_copy_itself_is_tried_again(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int, ends_well: bool
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.defpath}")
+    (tmp_path / "left").write_text(f"{times}\n")
+    program("buildah", failing(times, "Close_Fd sealing memfd copy: Device or resource busy", tmp_path))
+    assert build_here(tmp_path) is ends_well
+    assert len(calls(tmp_path)) == min(times + 1, 3)
+
+
+def test_engine_that_fails_otherwise_is_not_tried_again(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.defpath}")
+    (tmp_path / "left").write_text("1\n")
+    program("buildah", failing(1, "Error: exit status 1", tmp_path))
+    assert not build_here(tmp_path)
+    assert len(calls(tmp_path)) == 1
+
+
+def build_here(place: Path) -> bool:
+    """Whether a build by the program buildah of the test ends well."""
+    request = replace(REQUEST, context=str(place), secret="", iidfile=str(place / "iid"))
+    try:
+        image_id = Buildah(EngineOptions(root=str(place / "root"))).build(request, io.BytesIO())
+    except UserError as problem:
+        assert problem.code == "engine-failed"
+        return False
+    return image_id == "sha256:" + "a" * 64

@@ -31,6 +31,10 @@ _UNKNOWN = re.compile(r"image not known|no such (image|object)|does not resolve 
 
 _TAIL_LINES = 20
 
+#: Said before anything of a RUN happened, once in several hundred builds (podman 4.3.1, Linux 6.18).
+_COPY_BUSY = b"sealing memfd copy: Device or resource busy"
+_TRIES = 3
+
 #: Proxies are for fetching images only; a build must not see them (they reach a step as transport settings).
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
@@ -232,7 +236,13 @@ class ContainersStoreEngine:
                 inline.append(step.group(3).decode("utf-8", "replace"))
 
         try:
-            status = process.run(argv, log, cwd=request.context, line=look)
+            for number in range(1, _TRIES + 1):
+                tail.clear()
+                status = process.run(argv, log, cwd=request.context, line=look)
+                if status == 0 or not any(_COPY_BUSY in line for line in tail):
+                    break
+                log.write(f"# the engine could not copy itself to start a RUN (try {number} of {_TRIES})\n".encode())
+                self._clean_up(request.secret)
             if status != 0:
                 text = b"\n".join(tail).decode("utf-8", "replace")
                 # What the user can run again: without the files of this run, which are gone by then.
