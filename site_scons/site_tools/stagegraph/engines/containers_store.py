@@ -32,8 +32,7 @@ _UNKNOWN = re.compile(r"image not known|no such (image|object)|does not resolve 
 _TAIL_LINES = 20
 
 #: Said before anything of a RUN happened, once in several hundred builds (podman 4.3.1, Linux 6.18).
-_COPY_BUSY = b"sealing memfd copy: Device or resource busy"
-_TRIES = 3
+_COPY_BUSY, _TRIES = b"sealing memfd copy: Device or resource busy", 3
 
 #: Proxies are for fetching images only; a build must not see them (they reach a step as transport settings).
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -222,7 +221,7 @@ class ContainersStoreEngine:
         step of the Dockerfile other than the target: its image was not handed over, so a stale copy could go in.
         """
         self._listed = None
-        if os.path.lexists(request.iidfile):
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(request.iidfile)
         argv = self.build_argv(request)
         tail: list[bytes] = []
