@@ -14,7 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import IO, Any
 
@@ -221,7 +221,7 @@ class ContainersStoreEngine:
         step of the Dockerfile other than the target: its image was not handed over, so a stale copy could go in.
         """
         self._listed = None
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.unlink(request.iidfile)
         argv = self.build_argv(request)
         tail: list[bytes] = []
