@@ -108,7 +108,7 @@ def install(missing: list[Package]) -> None:
             "this knows Debian and what descends from it; install these programs by hand, then try again",
         )
     say(f"installing {' '.join(names)}")
-    command = ["install", "--no-install-recommends", "--", *names]
+    command = ["install", "--no-remove", "--no-install-recommends", "--", *names]
     updated = not knows_candidates(names)
     if updated and not apt("update"):
         raise SetupError("apt-get update failed", "its messages stand above")

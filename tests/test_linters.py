@@ -42,7 +42,7 @@ FORBIDDEN = re.compile(
 
 def tracked(*patterns: str) -> list[str]:
     """Paths that git tracks or would track (a new file counts before it is committed), relative to the root."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *patterns]
+    command = ["git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *patterns]
     listed = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     return sorted(path for path in set(listed.split("\0")) if path and (ROOT / path).is_file())
 

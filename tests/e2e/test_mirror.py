@@ -76,10 +76,10 @@ def mirror() -> Iterator[Mirror]:
 
 @pytest.fixture(scope="module")
 def checkout(store: str) -> Checkout:
-    """A checkout in which the node was adopted or built from the host's own mirror."""
+    """A checkout in which the node was built from the host's own mirror, now: a mirror moves on."""
     require_engine()
     fresh = Checkout.fresh("mirror", store)
-    fresh.good(NODE)
+    fresh.good(NODE, f"--refresh={NODE}")
     return fresh
 
 

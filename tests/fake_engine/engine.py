@@ -46,6 +46,8 @@ class FakeEngine:
     name = "fake"
 
     def __init__(self, root: str) -> None:
+        if not root:
+            raise ValueError("the fake engine keeps its store in a directory of the test's own: give --store")
         self.root = root
         for folder in ("images", "names", "registry", "containers"):
             os.makedirs(os.path.join(root, folder), exist_ok=True)

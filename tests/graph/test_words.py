@@ -311,3 +311,33 @@ def test_target_of_somebody_else_that_stands_on_an_export(project: Project) -> N
     assert "export:sdk-riscv64" not in project.done()
     assert (project.path / "copy.env").read_bytes() == (project.export("arm64") / "artifact.env").read_bytes()
     assert project.scons("-q", "copy.env").rc == 0
+    project.good("-c", "copy.env")
+    assert not (project.path / "copy.env").exists()
+    assert (project.export("arm64") / "rootfs").is_dir()
+
+
+@pytest.mark.parametrize("question", ["-n", "-q", "--why", "--status", "--plan"])
+def test_question_builds_and_removes_nothing_whatever_stands_beside_it(built: Project, question: str) -> None:
+    built.write("scripts/base.sh", "other\n")
+    built.good("base")
+    built.write("scripts/base.sh", "and another\n")
+    before = built.engine.images()
+    refused = built.scons(question, "--check-reproducible", "base")
+    assert refused.rc == 2
+    assert "[command-words]" in refused.stderr
+    built.scons(question, "gc")
+    assert built.engine.images() == before
+
+
+def test_value_that_is_no_text_is_refused(project: Project) -> None:
+    project.replace("SConstruct", "parent=base)", 'parent=base, values={"TESTS": 0})')
+    result = project.scons("-n")
+    assert result.rc == 2
+    assert "TESTS of compiler is 0 [value-type]" in result.stderr
+
+
+def test_time_that_is_no_number_is_refused(project: Project) -> None:
+    project.write("versions.env", (project.path / "versions.env").read_text() + "SOURCE_DATE_EPOCH=today\n")
+    result = project.scons("-n")
+    assert result.rc == 2
+    assert "SOURCE_DATE_EPOCH is 'today' [value-type]" in result.stderr

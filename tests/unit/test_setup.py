@@ -206,7 +206,7 @@ def test_only_what_is_missing_is_installed(
 ) -> None:
     host = Host(install, monkeypatch, {"buildah", "crun"})
     assert install.main() == 0
-    assert host.calls == [("install", "--no-install-recommends", "--", "buildah", "crun")]
+    assert host.calls == [("install", "--no-remove", "--no-install-recommends", "--", "buildah", "crun")]
     shown = capsys.readouterr().out
     assert "setup: buildah: installed" in shown
     assert "setup: podman: there" in shown

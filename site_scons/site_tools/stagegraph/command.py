@@ -39,6 +39,12 @@ def carry_out(project: Project) -> None:
     if settings.option("clean"):
         _clean(project, requested)
     elif settings.option("check_reproducible"):
+        if project.asking():
+            raise UserError(
+                "command-words",
+                "--check-reproducible builds, so it does not go with a question",
+                hint="leave out -n, -q or the other question",
+            )
         _check_reproducible(project, requested)
     elif project.asking():
         _answer(project, requested, other)
@@ -50,7 +56,7 @@ def _clean(project: Project, requested: list[str]) -> None:
     """SCons does the cleaning; what a build of another run makes at this moment is not taken from it."""
     from .runs import TreeLock
 
-    project.keep_parents(requested)
+    project.keep_parents(project.targets.directly_requested())
     out = project.space.path(OUT)
     if requested and not settings.option("no_exec") and os.path.isdir(out):
         lock = TreeLock(out)
@@ -120,7 +126,9 @@ def _prepare(project: Project, requested: list[str]) -> None:
         _sweep(project)
         return
     project.session = _open_session(project, requested)
-    # Another run may have finished nodes between the first look and the lock.
+    project.session.worker()
+    # Another run may have finished nodes, or gc removed images, between the first look and the locks.
+    project.space.forget_store()
     project.planner.plan(requested)
     BUILD_TARGETS.append(nodes.ending(project, requested))
 
@@ -172,7 +180,7 @@ def _gc(project: Project) -> NoReturn:
     from . import gc
 
     images = project.space.path(os.path.join(OUT, "images"))
-    gc.collect(project.engine(), images, sys.stdout, dry=bool(settings.option("no_exec")))
+    gc.collect(project.engine(), images, sys.stdout, dry=project.asking())
     sys.exit(0)
 
 

@@ -104,10 +104,12 @@ class Planner:
         self.decisions: dict[str, Decision] = {}
         #: Up-to-date nodes whose image is gone and wanted.
         self._missing: dict[str, str] = {}
+        self._requested: set[str] = set()
 
     def plan(self, requested: Iterable[str]) -> dict[str, Decision]:
         """Decide about the requested nodes and everything below them."""
         requested = list(requested)
+        self._requested = set(requested)
         closure = self.graph.closure(requested)
         while True:
             self.decisions = {}
@@ -115,7 +117,8 @@ class Planner:
                 self.decisions[node.name] = self._decide(node)
             found = self._find_missing(closure, requested)
             if not found:
-                self._check_names(requested)
+                for name in requested:
+                    self._check_names(self.decisions[name])
                 return self.decisions
             self._missing.update(found)
 
@@ -123,6 +126,8 @@ class Planner:
         """Decide again about one node whose parents have all had their turn."""
         decision = self._decide(self.graph.nodes[name])
         self.decisions[name] = decision
+        if name in self._requested:
+            self._check_names(decision)
         return decision
 
     def done(self, name: str, record: Record) -> None:
@@ -220,25 +225,26 @@ class Planner:
 
     def _check_labels(self, decision: Decision, record: Record) -> None:
         image = self.decisions[decision.node.parents[0].node]
-        if image.record is None:
+        if image.state == ADOPT:
+            decision.reasons.append(f"stands on {image.node.name}, which is adopted first")
+            decision.state = CONDITIONAL
             return
+        assert image.record is not None
         problem = self.world.outdated_labels(decision.node, record, image.record)
         if problem:
             decision.reasons.append(problem)
             decision.state = RELABEL
 
-    def _check_names(self, requested: Iterable[str]) -> None:
+    def _check_names(self, decision: Decision) -> None:
         """An image asked for by name also has to bear its names for people."""
-        for name in requested:
-            decision = self.decisions[name]
-            node, record = decision.node, decision.record
-            if decision.state != UP_TO_DATE or not node.tags or record is None:
-                continue
-            store = self.world.store()
-            lost = [tag for tag in node.tags if store is not None and store.named(tag) != record.image_id]
-            if lost:
-                decision.reasons.append(f"{', '.join(lost)} has to name its image")
-                decision.state = RELABEL
+        node, record = decision.node, decision.record
+        if decision.state != UP_TO_DATE or not node.tags or record is None:
+            return
+        store = self.world.store()
+        lost = [tag for tag in node.tags if store is not None and store.named(tag) != record.image_id]
+        if lost:
+            decision.reasons.append(f"{', '.join(lost)} has to name its image")
+            decision.state = RELABEL
 
     def _give_reasons(self, decision: Decision) -> None:
         node, record = decision.node, decision.record
@@ -246,6 +252,8 @@ class Planner:
             if not decision.changes:
                 decision.changes = changes(record.ledger, decision.ledger, self._parent_name(node))
             decision.reasons += [change.sentence for change in decision.changes]
+            if not decision.changes and node.name not in self.refresh:
+                decision.reasons.append("its record does not agree with itself")
         elif not decision.reasons:
             decision.reasons.append(NEVER_BUILT)
         if node.name in self.refresh:

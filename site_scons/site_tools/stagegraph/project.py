@@ -56,7 +56,7 @@ class Project:
         self.session: Session | None = None
         self.space = Workspace(
             self.root,
-            int(values.value("SOURCE_DATE_EPOCH")) if "SOURCE_DATE_EPOCH" in values.names else DEFAULT_TIMESTAMP,
+            _timestamp(values),
             self.engine,
             StatCache(os.path.join(cache, "files.json")),
             self._parsed,
@@ -80,9 +80,9 @@ class Project:
     ) -> Any:
         """Declare a stage; returns the SCons node of its final step."""
         if path not in self._dockerfiles:
+            self.space.watch(path)  # first: what is edited between the two is then seen as changed
             self._dockerfiles[path] = dockerfile.load(self.root, path, self._parsed)
             self.values.check_drift(self._dockerfiles[path])
-            self.space.watch(path)
         before = len(self.graph.nodes)
         node = self.graph.add_stage(
             Stage(
@@ -259,6 +259,16 @@ class Project:
         if self.session is None:
             raise UserError("run-closed", f"{name} was to be built outside a run")
         self.session.bring_up_to_date(name)
+
+
+def _timestamp(values: Values) -> int:
+    """SOURCE_DATE_EPOCH in seconds."""
+    if "SOURCE_DATE_EPOCH" not in values.names:
+        return DEFAULT_TIMESTAMP
+    text = values.value("SOURCE_DATE_EPOCH")
+    if not text.isdecimal():
+        raise UserError("value-type", f"SOURCE_DATE_EPOCH is {text!r}", hint="give seconds since 1970 as a number")
+    return int(text)
 
 
 def fail(problem: UserError) -> NoReturn:

@@ -50,6 +50,8 @@ def setup(
         env["ARCHES"] = settings.arches(KNOWN_ARCHES, default)
     except UserError as problem:
         fail(problem)
+    except OSError as problem:
+        fail(from_os_error(problem))
     for name, method in (("Root", root_builder), ("Stage", stage), ("Rootfs", rootfs), ("StageGraph", stage_graph)):
         env.AddMethod(_with_errors(method), name)
 
@@ -95,6 +97,7 @@ def root_builder(
     suite, variant, include (packages, by comma) are mmdebstrap's. Returns what Stage takes as parent.
     """
     platform_of(arch)
+    _check_strings(name, {"suite": suite, "variant": variant, "include": include})
     given = settings.setting("ROOT_IMAGE")
     location = ""
     if not given:
@@ -110,6 +113,12 @@ def root_builder(
         )
     project: Project = env["STAGEGRAPH"]
     return project.root_filesystem(name, arch, wanted, location, lane)
+
+
+def _check_strings(name: str, values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if not isinstance(value, str):
+            raise UserError("value-type", f"{key} of {name} is {value!r}", hint=f"write it as text: {str(value)!r}")
 
 
 def _layout_digest(directory: str) -> str:
@@ -158,6 +167,7 @@ def stage(
     project: Project = env["STAGEGRAPH"]
     if arch:
         platform_of(arch)
+    _check_strings(name, values or {})
     parents = dict(images or {})
     if parent is not None:
         parents = {"BASE_IMAGE": parent, **parents}

@@ -16,6 +16,7 @@ from . import process, runs
 from .engines import detect
 from .errors import UserError, from_missing_module, from_os_error
 from .plan import UP_TO_DATE, Planner
+from .records import write_atomically
 from .report import Terminal
 from .runs import StoreLock, TreeLock
 from .work import Settings, Worker
@@ -36,7 +37,6 @@ class Session:
     ) -> None:
         self.planner = planner
         self.requested = requested
-        self.failed = False
         self._space = space
         self._tree_lock = TreeLock(out)
         self._tree_lock.acquire()
@@ -50,13 +50,6 @@ class Session:
 
     def bring_up_to_date(self, name: str) -> None:
         """Do what the plan says of one node and report it; raises ``UserError``."""
-        try:
-            self._bring_up_to_date(name)
-        except BaseException:
-            self.failed = True
-            raise
-
-    def _bring_up_to_date(self, name: str) -> None:
         worker = self.worker()
         try:
             worker.bring_up_to_date(name)
@@ -114,15 +107,17 @@ class Session:
 
     def close(self) -> None:
         """Show the table and let go of everything; called once, when SCons ends."""
-        names = [node.name for node in self.planner.graph.closure(self.requested)]
-        current = [name for name in names if self.planner.decisions[name].state == UP_TO_DATE]
-        waiting = [name for name in names if name not in current and not self._terminal.has_failed(name)]
-        self._terminal.close(len(current), waiting)
-        if self._run is not None:
-            self._run.close()
-        if self._store_lock is not None:
-            self._store_lock.release()
-        self._tree_lock.release()
+        try:
+            decisions = self.planner.decisions.values()
+            current = [decision.node.name for decision in decisions if decision.state == UP_TO_DATE]
+            stale = [decision.node.name for decision in decisions if decision.state != UP_TO_DATE]
+            self._terminal.close(len(current), [name for name in stale if not self._terminal.has_failed(name)])
+        finally:
+            if self._run is not None:
+                self._run.close()
+            if self._store_lock is not None:
+                self._store_lock.release()
+            self._tree_lock.release()
 
 
 def register_roots(store: str, images: str) -> None:
@@ -130,10 +125,7 @@ def register_roots(store: str, images: str) -> None:
     directory = os.path.join(store, "roots")
     os.makedirs(directory, exist_ok=True)
     name = hashlib.sha256(images.encode()).hexdigest()[:16]
-    path = os.path.join(directory, name)
-    if not os.path.exists(path):
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(images + "\n")
+    write_atomically(os.path.join(directory, name), f"{images}\n".encode())
 
 
 def _watch_signals() -> None:

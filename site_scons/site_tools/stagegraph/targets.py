@@ -63,6 +63,11 @@ class Targets:
             found += [name for name in names if name not in found]
         return found, other
 
+    def directly_requested(self) -> list[str]:
+        """The graph nodes that the command line names themselves, without those a target of somebody else's needs."""
+        words = (str(word) for word in (COMMAND_LINE_TARGETS or BUILD_TARGETS))
+        return [name for word in words for name in self.named(word)]
+
     def check(self, words: Iterable[str]) -> None:
         """Refuse a target that neither this tool nor SCons knows; ``UserError`` with a suggestion."""
         known = {*self.words, *self.files, *(str(name) for name in default_ans)}
@@ -112,7 +117,9 @@ class Targets:
             if isinstance(entry, GraphFile):
                 found.append(entry.attributes.graph_node)
             else:
-                pending += [*entry.sources, *entry.depends]
+                pending += [*entry.sources, *entry.depends, *(entry.prerequisites or ())]
+                held = getattr(entry, "entries", None) or {}
+                pending += [child for name, child in held.items() if name not in (".", "..")]
         return found
 
 

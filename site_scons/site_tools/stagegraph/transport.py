@@ -38,7 +38,8 @@ def host_mirror(cache: ParseCache) -> str:
     known = cache.get(key)
     if not isinstance(known, str):
         known = _ask_apt()
-        cache.put(key, known)
+        if known:  # apt may just not have fetched its lists yet
+            cache.put(key, known)
     return known
 
 

@@ -67,17 +67,34 @@ class Worker:
         with self._lock:
             lock = self._locks.setdefault(name, threading.Lock())
         with lock:
-            decision = self.planner.decisions[name]
-            if decision.state != RELABEL or decision.node.kind == "rootfs":
-                decision = self.planner.settle(name)
+            self._wait_for_parents(self.planner.graph.nodes[name])
+            decision = self.planner.settle(name)
             if decision.state == BUILD and self._restore_parents(decision.node):
                 decision = self.planner.settle(name)
             if decision.state == UP_TO_DATE:
                 return
-            if not decision.signature:
-                # Only SCons' -i comes here. Without its parents a node would be built on what they were before.
-                raise UserError("parent-failed", f"{name} stands on a node that failed", hint="see the error above")
+            self._check_parents(decision.node)
             self._work(decision)
+
+    def _wait_for_parents(self, node: Node) -> None:
+        """A parent whose image is gone may be restored by another child at this moment."""
+        for parent in node.parents:
+            with self._lock:
+                lock = self._locks.get(parent.node)
+            if lock is not None:
+                with lock:
+                    pass
+
+    def _check_parents(self, node: Node) -> None:
+        """Refuse to build on what a parent was before it failed; only SCons' -i gets here then."""
+        for parent in node.parents:
+            decision = self.planner.decisions[parent.node]
+            if decision.state not in (UP_TO_DATE, RELABEL) or decision.record is None:
+                raise UserError(
+                    "parent-failed",
+                    f"{node.name} stands on {parent.node}, which failed",
+                    hint="see the error above",
+                )
 
     def _restore_parents(self, node: Node) -> bool:
         """Build again parents that count as up to date but whose images are gone; returns whether there were any."""
@@ -141,8 +158,12 @@ class Worker:
         node = decision.node
         log = self._log_path(node)
         self.at_work[node.name] = (node, log)
-        self._restore_parents(node)
+        if self._restore_parents(node) and self.planner.settle(node.name).signature != decision.signature:
+            raise UserError(
+                "reproduce-stale", f"{node.name} became stale while its parents were restored", hint="build it first"
+            )
         image = self._make(decision, log)
+        self._check_inputs(decision)
         del self.at_work[node.name]
         return image
 
@@ -156,7 +177,9 @@ class Worker:
             else:
                 self.space.check_watched(node)
                 self._check_base(node)
+                stamps = self.space.stamps(node, decision.ledger["files"])
                 image_id = engine.build(self._request(decision), log)
+                self._check_stamps(node, stamps, self.space.stamps(node, decision.ledger["files"]))
         return self._verified(decision, image_id)
 
     def _request(self, decision: Decision) -> BuildRequest:
@@ -217,6 +240,16 @@ class Worker:
                 f"the engine built {node.name} for {image.os}/{image.architecture} instead of {node.platform}",
             )
         return image
+
+    def _check_stamps(self, node: Node, before: Mapping[str, object], after: Mapping[str, object]) -> None:
+        """A file may have been edited and put back meanwhile; its content says nothing then, its change time does."""
+        touched = sorted(path for path in before if before[path] != after[path])
+        if touched:
+            raise UserError(
+                "inputs-changed",
+                f"{', '.join(touched)} was written while {node.name} was built, so the result was not recorded",
+                hint="run the same command again",
+            )
 
     def _check_inputs(self, decision: Decision) -> None:
         """What was built is only recorded when the inputs are still those that were signed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -155,6 +156,25 @@ class Workspace:
                     f"{path} was edited after this run had read it, so {node.name} was not recorded",
                     hint="run the same command again",
                 )
+
+    def stamps(self, node: Node, files: Iterable[str]) -> dict[str, tuple[int, int] | None]:
+        """Path → inode and change time (ns) of every file that a build reads; None for one that is not there."""
+        found: dict[str, tuple[int, int] | None] = {}
+        for path in (*_read_by_engine(node.dockerfile), *files):
+            try:
+                state = os.lstat(self.path(path))
+            except FileNotFoundError:
+                found[path] = None
+                continue
+            # A directory changes with every file that comes and goes in it; those that count are looked at themselves.
+            found[path] = None if stat.S_ISDIR(state.st_mode) else (state.st_ino, state.st_ctime_ns)
+        return found
+
+    def forget_store(self) -> None:
+        """Have the engine's images listed anew at the next question."""
+        with self._lock:
+            self._asked = False
+            self._view = None
 
     def _state(self, path: str) -> bytes:
         try:
