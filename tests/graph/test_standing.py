@@ -368,3 +368,37 @@ def test_labels_name_node_and_signature(built: Project) -> None:
     for node in IMAGES:
         labels = built.engine.inspect(built.image(node)).config["Labels"]
         assert labels == {LABEL_NODE: node, LABEL_SIGNATURE: built.record(node)["signature"]}
+
+
+def test_reverted_edit_that_changed_nothing_relabels_the_exports(project: Project) -> None:
+    """The older image is adopted; a tree of equal content stays, and its artifact.env names that image again."""
+    project.engine.switch("constant", "compiler", "same")
+    project.good()
+    old = (project.path / "scripts/check.sh").read_text()
+    first = (project.export("arm64") / "artifact.env").read_text()
+    project.write("scripts/check.sh", f"{old}# other\n")
+    project.good()
+    assert (project.export("arm64") / "artifact.env").read_text() == first
+    inode = (project.export("arm64") / "rootfs").stat().st_ino
+    project.write("scripts/check.sh", old)
+    assert "adopts" in project.scons("-n").stdout
+    project.good()
+    assert (project.export("arm64") / "artifact.env").read_text() == first
+    assert (project.export("arm64") / "rootfs").stat().st_ino == inode
+    project.is_quiet()
+
+
+def test_export_above_an_adopted_image_is_relabelled_in_the_same_run(project: Project) -> None:
+    project.engine.switch("constant", "sdk-arm64", "same")
+    project.good()
+    path = "Dockerfile.sdk"
+    old = (project.path / path).read_text()
+    first = (project.export("arm64") / "artifact.env").read_text()
+    project.replace(path, "RUN finish", "RUN end")
+    project.good()
+    assert (project.export("arm64") / "artifact.env").read_text() != first  # another image of equal content
+    project.write(path, old)
+    result = project.good()
+    assert "relabelled" in result.stdout
+    assert (project.export("arm64") / "artifact.env").read_text() == first
+    project.is_quiet()
