@@ -6,6 +6,7 @@ Images of anybody else are never touched.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable
@@ -34,10 +35,7 @@ def collect(engine: Engine, images_dir: str, out: TextIO, *, dry: bool) -> None:
 
     images_dir: the records of this checkout, absolute. Raises ``UserError`` when a build uses the store.
     """
-    lock = StoreLock(engine.store())
-    if not dry:
-        lock.acquire(alone=True)
-    try:
+    with contextlib.nullcontext() if dry else StoreLock(engine.store()).held(alone=True):
         doomed = find(engine.images(), needed({images_dir, *_registered(engine.store())}))
         out.writelines(f"{'would remove' if dry else 'removes'} {image.id[7:19]}  {', '.join(image.names)}\n" for image in doomed)
         if doomed and not dry:
@@ -45,8 +43,6 @@ def collect(engine: Engine, images_dir: str, out: TextIO, *, dry: bool) -> None:
             engine.remove([image.id for image in doomed if not image.shared])
         images = "1 image" if len(doomed) == 1 else f"{len(doomed)} images"
         out.write(f"{images} {'would be removed' if dry else 'removed'}\n")
-    finally:
-        lock.release()
 
 
 def find(stored: Iterable[StoredImage], kept: set[str]) -> list[Doomed]:

@@ -102,10 +102,12 @@ class Ignore:
                     message = f"the pattern {line.strip()} is malformed: {reason}"
                     hint = "see the .dockerignore reference"
                     raise UserError("ignore-file", message, hint=hint, file=self.path, line=number) from None
-            self._matcher = PatternMatcher(self._lines)
-            for pattern in self._matcher.patterns:
-                single = PatternMatcher([f"/{pattern.removeprefix('!')}"])
-                self._single.append((single, pattern.startswith("!")))
+            matcher = PatternMatcher(self._lines)
+            self._single = [
+                (PatternMatcher([f"/{pattern.removeprefix('!')}"]), pattern.startswith("!"))
+                for pattern in matcher.patterns
+            ]
+            self._matcher = matcher  # last: another thread takes it for the sign that all is loaded
         return self._matcher
 
 

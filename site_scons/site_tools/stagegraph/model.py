@@ -99,7 +99,8 @@ class Node:
     """The unit of the graph: a step for one target arch (or for all of them, ``arch`` empty).
 
     name:         ``sdk-arm64:glslang``; the final step of a stage is just ``sdk-arm64``
-    kind:         "step" (built by the engine from a Dockerfile) or "root" (a root file system, no Dockerfile)
+    kind:         "step" (built by the engine from a Dockerfile), "root" (a root file system, no Dockerfile) or
+                  "rootfs" (the export of an image's root file system)
     platform:     OCI platform of the image, e.g. ``linux/amd64``
     record:       path of the image record relative to the project's root
     variables:    name → value of just the variables the step declares, transport settings left out
