@@ -20,14 +20,7 @@ class ParseCache:
     def __init__(self, path: str) -> None:
         self._path = path
         self._changed = False
-        self._entries: dict[str, Any] = {}
-        try:
-            with open(path, encoding="utf-8") as file:
-                loaded = json.load(file)
-        except (OSError, ValueError, RecursionError):
-            return
-        if isinstance(loaded, dict):
-            self._entries = loaded
+        self._entries = read_json(path)
 
     def get(self, key: str) -> Any:
         """The value under ``key``, or None."""
@@ -49,6 +42,16 @@ class ParseCache:
         kept = dict(list(self._entries.items())[-_KEEP:])
         write_json(self._path, kept)
         self._changed = False
+
+
+def read_json(path: str) -> dict[str, Any]:
+    """The map that ``write_json`` put into ``path``; an empty one when the file is missing or broken."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            loaded = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return loaded if isinstance(loaded, dict) else {}
 
 
 def write_json(path: str, value: Any) -> None:

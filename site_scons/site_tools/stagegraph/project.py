@@ -47,7 +47,6 @@ class Project:
         self.folder = folder
         self.profile = profile
         self.graph = Graph(OUT)
-        self.sealed = False
         self.targets = Targets(env, self.root)
         cache = os.path.join(self.root, OUT, ".cache")
         self._parsed = ParseCache(os.path.join(cache, "dockerfiles.json"))
@@ -159,7 +158,6 @@ class Project:
 
     def seal(self) -> None:
         """All is declared: give every word an alias, so that SCons knows it."""
-        self.sealed = True
         self.targets.make_aliases()
 
     def save_caches(self) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from .errors import UserError
 from .model import Node
+from .parsecache import read_json
 from .plan import UP_TO_DATE, Decision
 from .records import Record, write_atomically
 
@@ -29,7 +30,7 @@ SHOWN = 40
 def check(worker: Worker, nodes: list[Node], out_dir: str, out: TextIO) -> bool:
     """Judge every node; returns whether all are reproducible. Raises ``UserError`` when one is not up to date."""
     path = os.path.join(out_dir, REPORT)
-    verdicts = _read(path)
+    verdicts = read_json(path)
     good = True
     for node in nodes:
         decision = worker.planner.decisions[node.name]
@@ -45,15 +46,6 @@ def check(worker: Worker, nodes: list[Node], out_dir: str, out: TextIO) -> bool:
         _show(node, verdict, out)
         good = good and bool(verdict["reproducible"])
     return good
-
-
-def _read(path: str) -> dict[str, Any]:
-    try:
-        with open(path, "rb") as file:
-            value = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _judge(worker: Worker, decision: Decision, record: Record) -> dict[str, Any]:

@@ -8,13 +8,12 @@ therefore trusted only if the file had been left alone for a while when it was h
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import threading
 import time
 
 from .errors import UserError
-from .parsecache import write_json
+from .parsecache import read_json, write_json
 
 #: How long (ns) a file must have been unchanged before it was hashed; covers coarse file system clocks.
 _SETTLED = 2_000_000_000
@@ -29,14 +28,7 @@ class StatCache:
         self._path = path
         self._lock = threading.Lock()
         self._changed = False
-        self._known: dict[str, list[int | str]] = {}
-        try:
-            with open(path, encoding="utf-8") as file:
-                loaded = json.load(file)
-        except (OSError, ValueError, RecursionError):
-            return
-        if isinstance(loaded, dict):
-            self._known = loaded
+        self._known: dict[str, list[int | str]] = read_json(path)
 
     def digest(self, root: str, rel: str, state: os.stat_result) -> str:
         """The SHA-256 of the regular file ``rel`` below ``root`` in hex; ``state`` is what stat says of it now.
