@@ -3,8 +3,9 @@
 
     elf.py ARCH PATH…      exit 1 and one line per offender if an ELF file is not for ARCH
 
-Objects inside static libraries (ar archives) count as well. Only the fields of the ELF header and the
-dynamic section are read (System V ABI, chapters 4 and 5).
+Objects inside static libraries (ar archives) count as well. An ELF file of another class or byte order than
+the targets', or one that ends too early, is an offender too, never "no ELF file". Only the fields of the ELF
+header and the dynamic section are read (System V ABI, chapters 4 and 5).
 """
 
 from __future__ import annotations
@@ -15,12 +16,20 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
-# e_machine by Debian architecture name.
+# By Debian architecture name: e_machine, and the name of the target in program names and folders.
 MACHINES = {"amd64": 62, "arm64": 183, "riscv64": 243}
+TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu", "riscv64": "riscv64-linux-gnu"}
 
+_MAGIC = b"\x7fELF"
+_HEADER = 64
 _PT_LOAD, _PT_DYNAMIC = 1, 2
 _DT_NULL, _DT_NEEDED, _DT_STRTAB, _DT_SONAME = 0, 1, 5, 14
+
+
+class ForeignElf(Exception):
+    """An ELF file that no target can have: of another class or byte order, or cut off."""
 
 
 @dataclass(frozen=True)
@@ -32,118 +41,140 @@ class Elf:
     soname: str = ""
 
 
+def machine_of(head: bytes) -> int | None:
+    """Return e_machine of the ELF header in `head` (at least 64 bytes of the file, or all of it).
+
+    None if it is no ELF file. Raises ForeignElf.
+    """
+    if head[:4] != _MAGIC:
+        return None
+    if len(head) < _HEADER:
+        raise ForeignElf(f"an ELF file that ends after {len(head)} bytes, within its header")
+    if head[4] != 2 or head[5] != 1:
+        bits, order = {1: "32", 2: "64"}.get(head[4], "?"), {1: "little", 2: "big"}.get(head[5], "?")
+        raise ForeignElf(f"a {bits}-bit {order}-endian ELF file")
+    return int(struct.unpack_from("<H", head, 18)[0])
+
+
 def read_elf(path: Path) -> Elf | None:
-    """Return what `path` holds, or None if it is no 64-bit little-endian ELF file."""
+    """Return what `path` holds, or None if it is no ELF file. Raises ForeignElf."""
     with path.open("rb") as file:
-        head = file.read(64)
-        if len(head) < 64 or head[:4] != b"\x7fELF" or head[4] != 2 or head[5] != 1:
+        head = file.read(_HEADER)
+        machine = machine_of(head)
+        if machine is None:
             return None
-        machine = struct.unpack_from("<H", head, 18)[0]
-        offset = struct.unpack_from("<Q", head, 32)[0]
-        size, count = struct.unpack_from("<HH", head, 54)
-        file.seek(offset)
-        table = file.read(size * count)
-        loads: list[tuple[int, int, int]] = []
-        dynamic: tuple[int, int] | None = None
-        for index in range(count):
-            kind, _, at, address, _, length = struct.unpack_from("<IIQQQQ", table, index * size)
-            if kind == _PT_LOAD:
-                loads.append((address, at, length))
-            elif kind == _PT_DYNAMIC:
-                dynamic = (at, length)
-        if dynamic is None:
-            return Elf(machine)
-        file.seek(dynamic[0])
-        section = file.read(dynamic[1])
-        needed: list[int] = []
-        soname = strings = 0
-        for tag, value in struct.iter_unpack("<QQ", section[: len(section) // 16 * 16]):
-            if tag == _DT_NULL:
-                break
-            if tag == _DT_NEEDED:
-                needed.append(value)
-            elif tag == _DT_SONAME:
-                soname = value
-            elif tag == _DT_STRTAB:
-                strings = value
-        base = next(
-            (
-                at + strings - address
-                for address, at, length in loads
-                if address <= strings < address + length
-            ),
-            None,
-        )
-        if base is None:
-            return Elf(machine)
-
-        def text(offset: int) -> str:
-            file.seek(base + offset)
-            return file.read(4096).split(b"\0", 1)[0].decode()
-
-        return Elf(machine, [text(each) for each in needed], text(soname) if soname else "")
+        try:
+            return Elf(machine, *_dynamic(file, head))
+        except (struct.error, UnicodeDecodeError) as error:
+            raise ForeignElf(f"an ELF file whose tables are cut off ({error})") from error
 
 
-def elf_files(*roots: Path) -> Iterator[tuple[Path, Elf]]:
-    """Yield every ELF file that is a real file (no link) at or below `roots`, in sorted order."""
+def _dynamic(file: BinaryIO, head: bytes) -> tuple[list[str], str]:
+    """Return the needed libraries and the own name that the dynamic section says; ([], "") without one."""
+    offset = struct.unpack_from("<Q", head, 32)[0]
+    size, count = struct.unpack_from("<HH", head, 54)
+    file.seek(offset)
+    table = file.read(size * count)
+    loads: list[tuple[int, int, int]] = []
+    dynamic: tuple[int, int] | None = None
+    for index in range(count):
+        kind, _, at, address, _, length = struct.unpack_from("<IIQQQQ", table, index * size)
+        if kind == _PT_LOAD:
+            loads.append((address, at, length))
+        elif kind == _PT_DYNAMIC:
+            dynamic = (at, length)
+    if dynamic is None:
+        return [], ""
+    file.seek(dynamic[0])
+    section = file.read(dynamic[1])
+    if len(section) < dynamic[1]:
+        raise struct.error("the dynamic section")
+    needed: list[int] = []
+    soname = strings = 0
+    for tag, value in struct.iter_unpack("<QQ", section[: len(section) // 16 * 16]):
+        if tag == _DT_NULL:
+            break
+        if tag == _DT_NEEDED:
+            needed.append(value)
+        elif tag == _DT_SONAME:
+            soname = value
+        elif tag == _DT_STRTAB:
+            strings = value
+    bases = [at + strings - address for address, at, length in loads if address <= strings < address + length]
+    if not bases:
+        return [], ""
+
+    def text(offset: int) -> str:
+        file.seek(bases[0] + offset)
+        return file.read(4096).split(b"\0", 1)[0].decode()
+
+    return [text(each) for each in needed], text(soname) if soname else ""
+
+
+def regular_files(*roots: Path) -> Iterator[Path]:
+    """Yield every real file (no link) at or below `roots`, in sorted order."""
     for root in roots:
-        found = (
-            [root]
-            if root.is_file()
-            else sorted(Path(folder) / name for folder, _, names in os.walk(root) for name in names)
-        )
-        for path in found:
-            if path.is_symlink() or not path.is_file():
-                continue
-            elf = read_elf(path)
-            if elf is not None:
-                yield path, elf
+        if root.is_file():
+            found = [root]
+        else:
+            found = sorted(Path(folder) / name for folder, _, names in os.walk(root) for name in names)
+        yield from (path for path in found if path.is_file() and not path.is_symlink())
 
 
 def archive_machines(path: Path) -> set[int]:
-    """Return the machines of the ELF objects in the ar archive `path`; empty if it is no archive."""
+    """Return the machines of the ELF objects in the ar archive `path`; empty if it is no archive (ar(5)).
+
+    Raises ForeignElf, also for what cannot be looked into: a thin archive, a header that is none.
+    """
     machines: set[int] = set()
     with path.open("rb") as file:
-        if file.read(8) != b"!<arch>\n":
+        magic = file.read(8)
+        if magic == b"!<thin>\n":
+            raise ForeignElf("a thin archive, whose objects lie elsewhere")
+        if magic != b"!<arch>\n":
             return machines
-        while len(header := file.read(60)) == 60:
-            size = int(header[48:58])
-            start = file.tell()
-            head = file.read(20)
-            if head[:4] == b"\x7fELF":
-                machines.add(struct.unpack_from("<H", head, 18)[0])
+        while header := file.read(60):
+            if len(header) < 60 or header[58:] != b"`\n" or not header[48:58].strip().isdigit():
+                raise ForeignElf("an archive whose member headers are broken")
+            size, start = int(header[48:58]), file.tell()
+            machine = machine_of(file.read(min(size, _HEADER)))
+            if machine is not None:
+                machines.add(machine)
             file.seek(start + size + size % 2)
     return machines
 
 
-def wrong_machine(arch: str, *roots: Path) -> list[str]:
-    """Return one sentence for each ELF file or static library below `roots` that is not for `arch`."""
-    found = [(path, {elf.machine}) for path, elf in elf_files(*roots)]
-    for root in roots:
-        found += [
-            (path, archive_machines(path)) for path in sorted(root.rglob("*.a")) if not path.is_symlink()
-        ]
-    return [
-        f"{path}: machine {', '.join(map(str, sorted(machines)))}, expected {MACHINES[arch]} ({arch})"
-        for path, machines in found
-        if machines - {MACHINES[arch]}
-    ]
+def check(arch: str, *roots: Path) -> tuple[int, list[str]]:
+    """Look at every ELF file and static library below `roots`.
+
+    Returns how many there are, and one sentence for each that is not for `arch`.
+    """
+    count, offenders = 0, []
+    for path in regular_files(*roots):
+        try:
+            elf = read_elf(path)
+            machines = {elf.machine} if elf else archive_machines(path)
+        except ForeignElf as error:
+            count += 1
+            offenders.append(f"{path}: {error}, expected machine {MACHINES[arch]} ({arch})")
+            continue
+        count += bool(machines)
+        if machines - {MACHINES[arch]}:
+            said = ", ".join(map(str, sorted(machines)))
+            offenders.append(f"{path}: machine {said}, expected {MACHINES[arch]} ({arch})")
+    return count, offenders
 
 
-def main() -> int:
-    arch, *names = sys.argv[1:]
-    roots = [Path(name) for name in names]
-    count = sum(1 for _ in elf_files(*roots))
+def require(arch: str, *roots: Path) -> int:
+    """Stop unless there is an ELF file below `roots` and all of them are for `arch`; return how many."""
+    count, offenders = check(arch, *roots)
     if not count:
-        print(f"error: no ELF file below {' '.join(names)}: nothing was checked", file=sys.stderr)
-        return 1
-    offenders = wrong_machine(arch, *roots)
-    for sentence in offenders:
-        print(f"error: {sentence}", file=sys.stderr)
-    if not offenders:
-        print(f"{count} ELF files below {' '.join(names)} are for {arch}")
-    return 1 if offenders else 0
+        sys.exit(f"error: no ELF file below {' '.join(map(str, roots))}: nothing was checked")
+    if offenders:
+        sys.exit("\n".join(f"error: {sentence}" for sentence in offenders))
+    return count
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    wanted, *names = sys.argv[1:]
+    print(f"{require(wanted, *map(Path, names))} ELF files below {' '.join(names)} are for {wanted}")

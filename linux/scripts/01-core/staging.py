@@ -11,11 +11,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import distribution
 import elf
-
-TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu", "riscv64": "riscv64-linux-gnu"}
 
 # Libraries that every root of the distribution has; all others travel with the tree.
 SYSTEM_LIBRARIES = frozenset(
@@ -36,7 +35,7 @@ SYSTEM_LIBRARIES = frozenset(
 )
 
 
-def fail(sentence: str, hint: str = "") -> None:
+def fail(sentence: str, hint: str = "") -> NoReturn:
     """Stop with one sentence and, if given, a hint."""
     print(f"error: {sentence}", file=sys.stderr)
     if hint:
@@ -101,8 +100,12 @@ def make_relocatable(prefix: Path, libraries: Path, arch: str) -> None:
     Stops if a needed library is neither there nor one of the system's.
     """
     present = {path.name for path in libraries.iterdir()}
-    for path, facts in elf.elf_files(prefix):
-        if facts.machine != elf.MACHINES[arch]:
+    for path in elf.regular_files(prefix):
+        try:
+            facts = elf.read_elf(path)
+        except elf.ForeignElf as error:
+            fail(f"{path}: {error}")
+        if facts is None or facts.machine != elf.MACHINES[arch]:
             continue
         needed = set(facts.needed) - SYSTEM_LIBRARIES
         lost = sorted(needed - present)

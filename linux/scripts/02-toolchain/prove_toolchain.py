@@ -16,8 +16,8 @@ import tempfile
 from pathlib import Path
 
 import elf
+from elf import TRIPLETS
 
-TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu", "riscv64": "riscv64-linux-gnu"}
 # What the driver tells the compiler proper about the processor, where that has no default of its own.
 CPU_FLAGS = {"riscv64": ("-march=rv64gc", "-mabi=lp64d")}
 
@@ -80,9 +80,7 @@ class Proof:
         """Compile, check the machine, run, compare."""
         program = self.folder / "program"
         run(compiler, "-Wall", "-Werror", "-O1", *flags, str(self.folder / source), "-o", str(program))
-        offenders = elf.wrong_machine(arch, program)
-        if offenders:
-            sys.exit(f"error: {offenders[0]}")
+        elf.require(arch, program)
         what = " ".join((Path(compiler).name, *flags, source))
         expect(f"{arch}: {what}", run(*self.emulated(arch, str(program))), wanted)
 
@@ -139,9 +137,7 @@ class Proof:
     def native_gcc_for(self, arch: str) -> None:
         """The GCC that runs on `arch`; a mix-up shows in its own machine, not in the one it targets."""
         prefix = Path(f"{self.gcc}-native-{arch}")
-        offenders = elf.wrong_machine(arch, prefix / "bin", prefix / "libexec")
-        if offenders:
-            sys.exit(f"error: {offenders[0]}")
+        elf.require(arch, prefix / "bin", prefix / "libexec")
         driver = str(prefix / "bin/gcc")
         expect(
             f"native {arch} version", run(*self.emulated(arch, driver, "-dumpfullversion")), self.gcc_version
@@ -164,9 +160,7 @@ class Proof:
                 )
             )
             run(f"{TRIPLETS[arch]}-as", str(assembly), "-o", str(self.folder / "one.o"))
-            offenders = elf.wrong_machine(arch, self.folder / "one.o")
-            if offenders:
-                sys.exit(f"error: {offenders[0]}")
+            elf.require(arch, self.folder / "one.o")
         print(f"native {arch}: cc1 and cc1plus compile")
 
 
@@ -183,6 +177,8 @@ def main() -> None:
         run("/usr/local/bin/python3", "-c", "import platform; print(platform.python_version())"),
         os.environ["PYTHON_VERSION"],
     )
+    for arch in set(TRIPLETS) - set(arches) - {"amd64"}:
+        expect(f"which {TRIPLETS[arch]}-gcc", str(shutil.which(f"{TRIPLETS[arch]}-gcc")), "None")
     with tempfile.TemporaryDirectory() as folder:
         proof = Proof(gcc_version, llvm_release, Path(folder))
         for arch in arches:

@@ -20,8 +20,8 @@ import tempfile
 from pathlib import Path
 
 import elf
+from elf import TRIPLETS
 from staging import (
-    TRIPLETS,
     check_links,
     fail,
     fetch,
@@ -103,7 +103,8 @@ def drop_unused(root: Path) -> None:
             else:
                 path.unlink()
     for name in ("share", "etc"):
-        shutil.rmtree(root / name, ignore_errors=True)
+        if (root / name).exists():
+            shutil.rmtree(root / name)
 
 
 def name_programs(prefix: Path, kind: str, triplet: str, major: str) -> None:
@@ -162,9 +163,7 @@ def main() -> None:
     relative_linker_scripts(prefix)
     make_relocatable(prefix, prefix / "lib" / TRIPLETS[runs_on], runs_on)
     check_links(prefix)
-    offenders = elf.wrong_machine(runs_on, prefix / "bin", prefix / "libexec")
-    if offenders:
-        fail(offenders[0])
+    elf.require(runs_on, prefix / "bin", prefix / "libexec")
     if runs_on == "amd64":
         printed = subprocess.check_output(
             [str(prefix / "bin" / f"{triplet}-gcc"), "-dumpfullversion"], text=True

@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 
 import elf
+from elf import TRIPLETS
 from staging import (
-    TRIPLETS,
     check_links,
     fail,
     fetch,
@@ -84,22 +84,22 @@ def main() -> None:
         require_upstream(versions, f"clang-{major}", release, "LLVM_RELEASE")
         usr = work / "root/usr"
         tree = usr / f"lib/llvm-{major}"
-        # The tree of the packages links into the multiarch folder; here the libraries lie in the tree itself.
-        for path in sorted(tree.rglob("*")):
-            if path.is_symlink() and not (path.exists() and path.resolve().is_relative_to(tree)):
-                path.unlink()
+        # The tree of the packages links to libraries in the multiarch folder; here they lie in the tree
+        # itself, in place of the links. Whatever else leads out of the tree, check_links names below.
         for path in sorted((usr / "lib" / triplet).glob("lib*.so*")):
-            move(path, tree / "lib" / path.name)
+            place = tree / "lib" / path.name
+            if place.is_symlink() and place.resolve() == path.resolve():
+                place.unlink()
+            move(path, place)
         for name in LEFT_OUT:
             (tree / "bin" / name).unlink(missing_ok=True)  # some are built for some architectures only
         for name in ("share", "build", "cmake"):
-            shutil.rmtree(tree / name, ignore_errors=True)
+            if (tree / name).exists():
+                shutil.rmtree(tree / name)
         move(tree, prefix)
     make_relocatable(prefix, prefix / "lib", arch)
     check_links(prefix)
-    offenders = elf.wrong_machine(arch, prefix)
-    if offenders:
-        fail(offenders[0])
+    elf.require(arch, prefix)
     for name in ("clang", "clang++", "ld.lld", "llvm-ar", "llvm-config", "llvm-readelf"):
         if not (prefix / "bin" / name).exists():
             fail(f"{prefix}/bin/{name} is missing")

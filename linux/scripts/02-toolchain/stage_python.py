@@ -18,9 +18,10 @@ import tempfile
 from pathlib import Path
 
 import elf
+from elf import TRIPLETS
 from python_dynload import check_staged, stage_modules
 from python_pc import fix_pc_files
-from staging import TRIPLETS, check_links, fail, fetch, move, require_upstream
+from staging import check_links, fail, fetch, move, require_upstream
 
 # What a cross build of this chain imports or links; a module that is missing here fails hours later
 # otherwise.
@@ -44,6 +45,12 @@ REQUIRED_MODULES = [
     "readline",
     "zlib",
 ]
+# Prints the version of the interpreter that runs it, then the libraries it has loaded.
+REPORT = """
+print(platform.python_version())
+for line in sorted({line.partition("/")[2].strip() for line in open("/proc/self/maps") if ".so" in line}):
+    print(f"/{line}")
+"""
 # Only to run the staged interpreter once; not part of the staged tree.
 RUN_TIME = [
     "libc6",
@@ -103,17 +110,26 @@ def stage(usr: Path, prefix: Path, triplet: str, series: str) -> None:
 
 def run_staged(prefix: Path, arch: str, version: str, root: Path) -> None:
     """Run the staged interpreter with the libraries of `root`: its version and the required modules."""
-    code = f"import platform, {', '.join(REQUIRED_MODULES)}; print(platform.python_version())"
+    code = f"import platform, {', '.join(REQUIRED_MODULES)}\n{REPORT}"
     command = [str(prefix / "bin/python3"), "-B", "-I", "-c", code]
-    if arch != "amd64":
-        for name in ("lib", "lib64"):
-            if not (root / name).exists() and (root / "usr" / name).is_dir():
-                (root / name).symlink_to(f"usr/{name}")
-        cpu = TRIPLETS[arch].partition("-")[0]
+    for name in ("lib", "lib64"):
+        if not (root / name).exists() and (root / "usr" / name).is_dir():
+            (root / name).symlink_to(f"usr/{name}")
+    cpu, _, system = TRIPLETS[arch].partition("-")
+    if arch == "amd64":
+        libraries = f"{root / 'usr/lib' / f'{cpu}-{system}'}:{prefix / 'lib'}"
+        command = [str(root / "lib64/ld-linux-x86-64.so.2"), "--library-path", libraries, *command]
+    else:
         command = [f"/usr/local/bin/qemu-{cpu}", "-L", str(root), *command]
-    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-    if printed != version:
-        fail(f"PYTHON_VERSION={version}, but the staged interpreter of {arch} says {printed}")
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    if printed[0] != version:
+        fail(f"PYTHON_VERSION={version}, but the staged interpreter of {arch} says {printed[0]}")
+    # A loader falls back on its usual folders, where a library of the build image would stand in for one that
+    # is missing.
+    own = (root.resolve(), prefix.resolve())
+    strays = [name for name in printed[1:] if not any(Path(name).is_relative_to(folder) for folder in own)]
+    if len(printed) < 3 or strays:
+        fail(f"the staged Python of {arch} was run with {strays or 'no library'}, not with its own libraries")
 
 
 def check_pc(prefix: Path, series: str) -> None:
@@ -158,9 +174,7 @@ def main() -> None:
             fail(str(error))
         check_pc(prefix, series)
         check_links(prefix)
-        offenders = elf.wrong_machine(arch, prefix)
-        if offenders:
-            fail(offenders[0])
+        elf.require(arch, prefix)
         run_staged(prefix, arch, version, work / "root")
     print(f"staged Python {version} ({arch}) in {prefix}")
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# build-component.sh NAME compiled|headers [CMAKE OPTION…]
+# build-component.sh NAME [CMAKE OPTION…]
 #
 # Cross-builds /opt/sources/NAME for TARGET_ARCH into the Vulkan prefix, and asserts that CMake took the
 # chain's GCC and that all it installed is for the target. The build folder is fixed, so that no path of it
@@ -13,8 +13,8 @@ source /run/target.sh
 # shellcheck source=linux/scripts/03-sdk/vulkan-prefix.sh
 source /run/vulkan-prefix.sh
 
-name=$1 kind=$2
-shift 2
+name=$1
+shift
 build=/tmp/build
 transport_load
 export PKG_CONFIG_LIBDIR=$VULKAN_PREFIX/lib/pkgconfig # never the build host's
@@ -42,17 +42,13 @@ check_compiler() {
     done
     echo "CMake compiles $name with GNU $GCC_VERSION at /opt/gcc-$GCC_VERSION/bin/$TARGET_TRIPLET-$3"
 }
-if [[ $kind == compiled ]]; then
-    check_compiler CMakeCCompiler.cmake CMAKE_C gcc
-    # The loader is all C; what has C++ must have it from the chain as well.
-    if compgen -G "$build/CMakeFiles/*/CMakeCXXCompiler.cmake" >/dev/null; then
-        check_compiler CMakeCXXCompiler.cmake CMAKE_CXX g++
-    fi
+check_compiler CMakeCCompiler.cmake CMAKE_C gcc
+# The loader is all C; what has C++ must have it from the chain as well.
+if compgen -G "$build/CMakeFiles/*/CMakeCXXCompiler.cmake" >/dev/null; then
+    check_compiler CMakeCXXCompiler.cmake CMAKE_CXX g++
 fi
 
 cmake --build "$build" --parallel "$(transport_jobs 1500)"
 cmake --install "$build" --strip >/dev/null
 rm -rf "$build"
-if [[ $kind == compiled ]]; then
-    python3 -B /run/elf.py "$TARGET_ARCH" "$VULKAN_PREFIX"
-fi
+python3 -B /run/elf.py "$TARGET_ARCH" "$VULKAN_PREFIX"

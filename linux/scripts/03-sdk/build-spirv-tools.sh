@@ -6,5 +6,5 @@ set -Eeuo pipefail
 source /run/target.sh
 # shellcheck source=linux/scripts/03-sdk/vulkan-prefix.sh
 source /run/vulkan-prefix.sh
-/run/build-component.sh spirv-tools compiled "-DSPIRV-Headers_SOURCE_DIR=$VULKAN_PREFIX" \
+/run/build-component.sh spirv-tools "-DSPIRV-Headers_SOURCE_DIR=$VULKAN_PREFIX" \
     -DSPIRV_SKIP_TESTS=ON -DSPIRV_WERROR=OFF -DSPIRV_TOOLS_BUILD_STATIC=ON -DSPIRV_TOOLS_LIBRARY_TYPE=STATIC

@@ -11,6 +11,6 @@ loader=/opt/sources/vulkan-loader
 mkdir -p "$loader/loader/generated"
 PYTHONDONTWRITEBYTECODE=1 python3 "$loader/scripts/generate_source.py" "$VULKAN_PREFIX/share/vulkan/registry"
 
-/run/build-component.sh vulkan-loader compiled -DBUILD_TESTS=OFF -DUPDATE_DEPS=OFF \
+/run/build-component.sh vulkan-loader -DBUILD_TESTS=OFF -DUPDATE_DEPS=OFF \
     -DBUILD_WSI_XCB_SUPPORT=OFF -DBUILD_WSI_XLIB_SUPPORT=OFF -DBUILD_WSI_XLIB_XRANDR_SUPPORT=OFF \
     -DBUILD_WSI_WAYLAND_SUPPORT=OFF
