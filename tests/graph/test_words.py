@@ -24,6 +24,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "another arch's node": (("TARGET_ARCH=arm64", "sdk-riscv64"), "target-unknown", "did you mean sdk-arm64"),
     "variable": (("GCC_VERSON=15",), "variable-unknown", "did you mean GCC_VERSION"),
     "provider": (("GCC=sauce",), "provider-unknown", "distro, source"),
+    "provider of one arch": (("GCC_PROVIDER_ARM64=sauce",), "provider-unknown", "distro, source"),
     "short provider of nothing": (("GCCC=source",), "variable-unknown", "did you mean GCC"),
     "profile": (("PROFILE=plane",), "profile-unknown", "did you mean plain"),
     "arch": (("TARGET_ARCH=arm46",), "arch-unknown", "did you mean"),
@@ -184,6 +185,31 @@ def test_output_root(project: Project, place: Path, kind: str) -> None:
 )
 def test_lists_of_arches(built: Project, text: str) -> None:
     assert built.builds(f"TARGET_ARCHES={text}") == set()
+
+
+def test_targets_of_the_compiler(built: Project) -> None:
+    """An arch for which the compiler stage has no compiler is refused; without a list the rest is declared."""
+    built.replace("versions.env", "CROSS_DEFAULT_ARCHES", "CROSS_TARGETS=amd64,arm64,riscv64\nCROSS_DEFAULT_ARCHES")
+    built.is_quiet()
+    for words in (("TARGET_ARCHES=arm64,riscv64",), ("TARGET_ARCH=riscv64",)):
+        result = built.fails("CROSS_TARGETS=amd64,arm64", *words, code="arch-untargeted")
+        assert "add riscv64 to CROSS_TARGETS" in result.text
+    built.fails("CROSS_TARGETS=arm46", code="arch-unknown")
+    listed = built.good("CROSS_TARGETS=arm64", "--list-targets").stdout
+    assert "out/linux-sdk/arm64" in listed and "riscv64" not in listed
+    listed = built.good("--list-targets", env={"CROSS_TARGETS": "riscv64"}).stdout
+    assert "out/linux-sdk/riscv64" in listed and "arm64" not in listed
+
+
+def test_provider_that_the_steps_cannot_carry_out(built: Project) -> None:
+    built.replace("SConstruct", '"profile": "plain"', '"profile": "plain", "providers": ["distro"]')
+    built.is_quiet()
+    assert "profiles/source.env:1: GCC_PROVIDER=source" in built.fails("PROFILE=source", code="provider-unable").text
+    assert "hint: set GCC_PROVIDER=distro" in built.fails("GCC=absent", code="provider-unable").text
+    built.fails("GCC_PROVIDER_ARM64=source", code="provider-unable")
+    built.write("profiles/plain.env", "")
+    built.replace("versions.env", "GCC_PROVIDER=distro", "GCC_PROVIDER=source")
+    assert "versions.env:3: GCC_PROVIDER=source" in built.fails(code="provider-unable").text
 
 
 def test_root_image_by_digest(project: Project) -> None:

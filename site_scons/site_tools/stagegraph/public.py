@@ -18,6 +18,9 @@ from .targets import start_directory
 #: The key of the versions file that lists the arches of a plain `scons sdk`.
 DEFAULT_ARCHES_KEY = "CROSS_DEFAULT_ARCHES"
 
+#: The key that lists the targets of the compiler stage.
+TARGETS_KEY = "CROSS_TARGETS"
+
 #: Platform of everything that is built for all targets or by a cross compiler.
 BUILD_PLATFORM = "linux/amd64"
 
@@ -29,6 +32,7 @@ def setup(
     profile: str = "",
     dockerfiles: str = ".",
     variables: Iterable[str] = (),
+    providers: Iterable[str] = versions.PROVIDERS,
 ) -> None:
     """Put a ``Project`` behind ``env`` and the builders on it.
 
@@ -38,16 +42,17 @@ def setup(
     profile:       the profile taken when PROFILE is not given
     dockerfiles:   the folder in which ``Dockerfile.<stage>`` lies
     variables:     names on the command line that the SConstruct reads itself
+    providers:     the providers that the steps can carry out; another one ends the reading
     """
     settings.register()
     try:
         root = env.Dir("#").get_abspath()
         chosen = settings.setting("PROFILE", profile)
         values = _values(root, versions_file, profiles, chosen, variables)
+        values.require_providers(providers)
         project = Project(env, values, dockerfiles, chosen or "default")
         env["STAGEGRAPH"] = project
-        default = values.value(DEFAULT_ARCHES_KEY) if DEFAULT_ARCHES_KEY in values.names else ",".join(KNOWN_ARCHES)
-        env["ARCHES"] = settings.arches(KNOWN_ARCHES, default)
+        env["ARCHES"] = _arches(values)
     except UserError as problem:
         fail(problem)
     except OSError as problem:
@@ -70,6 +75,23 @@ def _values(root: str, file: str, profiles: str, profile: str, variables: Iterab
     # A setting that is also a key of the file (CROSS_TARGETS) may come from the environment, unlike a version.
     given |= {name: settings.setting(name) for name in settings.SETTINGS if name in entries and settings.setting(name)}
     return versions.Values(entries, laid_over, given, path=file or "versions.env", profile_path=path if profiles else "")
+
+
+def _arches(values: versions.Values) -> list[str]:
+    """The target arches of this command; none for which CROSS_TARGETS (if there is such a key) has no compiler."""
+    default = values.value(DEFAULT_ARCHES_KEY) if DEFAULT_ARCHES_KEY in values.names else ",".join(KNOWN_ARCHES)
+    if TARGETS_KEY not in values.names:
+        return settings.arches(KNOWN_ARCHES, default)
+    targets = settings.arch_list(values.value(TARGETS_KEY), KNOWN_ARCHES)
+    chosen = settings.arches(KNOWN_ARCHES, "")
+    for arch in chosen:
+        if arch not in targets:
+            raise UserError(
+                "arch-untargeted",
+                f"arch {arch} is asked for, but {TARGETS_KEY}={values.value(TARGETS_KEY)} has no compiler for it",
+                hint=f"add {arch} to {TARGETS_KEY}",
+            )
+    return chosen or [arch for arch in settings.arch_list(default, KNOWN_ARCHES) if arch in targets]
 
 
 def _with_errors(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -19,7 +19,7 @@ SETTINGS = {
     "PROFILE": "the set of providers and versions laid over versions.env",
     "TARGET_ARCHES": "target arches, by comma or blank",
     "TARGET_ARCH": "one target arch",
-    "CROSS_TARGETS": "target arches the compiler stage proves its compilers for",
+    "CROSS_TARGETS": "target arches the compiler stage has compilers for",
     "OUTPUT_ROOT": "where exports go instead of out/",
     "IMAGE_REPO": "repository of the tags for people",
     "LOG_DIR": "where this run's logs go instead of out/logs/<time>-<run>",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .errors import UserError
 from .model import Arg, Dockerfile
@@ -192,6 +192,7 @@ class Values:
         profile_path: str = "",
     ) -> None:
         self.path = path
+        self._profile_path = profile_path
         self.file = dict(file)
         self.profile = dict(profile or {})
         for key, entry in self.profile.items():
@@ -279,6 +280,24 @@ class Values:
                 hint = f"write ARG {arg.name}={entry.value}"
                 raise UserError("arg-drift", message, hint=hint, file=dockerfile.path, line=arg.line)
 
+    def require_providers(self, able: Iterable[str]) -> None:
+        """UserError (provider-unable) if a component's provider is none of ``able``, those the steps can carry out."""
+        able = tuple(able)
+        for key in sorted(filter(_is_provider, self.names)):
+            value = self.value(key)
+            if value not in able:
+                message = f"{key}={value}, but the steps of this project carry out {' and '.join(able)} only"
+                raise UserError("provider-unable", message, hint=f"set {key}={able[0]}", **self._place(key))
+
+    def _place(self, key: str) -> dict[str, Any]:
+        """File and line of the value of ``key``, as keywords of UserError; none for the command line."""
+        command, profile, _ = self._places
+        if key in command:
+            return {}
+        if key in profile:
+            return {"file": self._profile_path, "line": self.profile[key].line}
+        return {"file": self.path, "line": self.file[key].line}
+
     def _find(self, name: str, arch: str) -> str | None:
         for place in self._places:
             if arch and f"{name}_{arch.upper()}" in place:
@@ -315,8 +334,13 @@ class Values:
         return f"; did you mean {close[0]}?" if close else ""
 
 
+def _is_provider(key: str) -> bool:
+    base, _, arch = key.rpartition("_")
+    return key.endswith("_PROVIDER") or (arch.lower() in ARCHES and base.endswith("_PROVIDER"))
+
+
 def _check_provider(key: str, value: str, file: str, line: int) -> None:
-    if key.endswith("_PROVIDER") and value not in PROVIDERS:
+    if _is_provider(key) and value not in PROVIDERS:
         hint = f"a provider is one of {', '.join(PROVIDERS)}"
         raise UserError(
             "provider-unknown", f"{key}={value} names no provider", hint=hint, file=file, line=line
