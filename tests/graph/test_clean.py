@@ -175,6 +175,41 @@ def test_gc_keeps_images_with_a_tag_for_people(built: Project) -> None:
     assert base in image_ids(built)
 
 
+def test_gc_removes_what_lost_its_name(project: Project) -> None:
+    """A refreshed node's tag goes to the new image; the old one bears no name then, and is ours all the same."""
+    project.engine.switch("constant", "compiler", "first")
+    project.good("compiler")
+    old = project.image("compiler")
+    project.engine.switch("constant", "compiler", "second")
+    project.good("--refresh=compiler", "compiler")
+    assert project.image("compiler") != old
+    assert old in image_ids(project)
+    stranger = project.engine.load(str(project.root))
+    assert "1 image would be removed" in project.good("-n", "gc").stdout
+    text = project.good("gc").stdout
+    assert f"removes {old[7:19]}  (no name)" in text and "1 image removed" in text
+    assert old not in image_ids(project) and stranger in image_ids(project)
+    assert "0 images removed" in project.good("gc").stdout
+    project.is_quiet("compiler")
+
+
+def test_gc_removes_what_was_refused_after_its_build(project: Project) -> None:
+    project.good("compiler")
+    before = image_ids(project)
+    project.write("patches/a.patch", "other\n")
+    project.engine.switch("hold", "compiler:gcc")
+    process = project.start("compiler")
+    wait_until(lambda: "compiler:gcc" in project.engine.built(), process)
+    project.write("patches/a.patch", "edited meanwhile\n")
+    project.engine.unset("hold", "compiler:gcc")
+    finish(process)
+    assert process.returncode == 2
+    assert len(image_ids(project) - before) == 1
+    project.write("patches/a.patch", "a\n")
+    assert "1 image removed" in project.good("gc").stdout
+    assert image_ids(project) == before
+
+
 def test_gc_is_refused_while_a_build_runs(built: Project, place: Path) -> None:
     clone = built.clone(place / "clone")
     built.write("scripts/check.sh", "other\n")

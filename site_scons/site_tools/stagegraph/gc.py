@@ -1,7 +1,8 @@
 """``scons gc``: images of this tool leave the store when no checkout's record needs them any more.
 
 Every checkout that built into a store is registered there; an image is kept while a record of any of them names it.
-Images of anybody else are never touched.
+Every image that was built is noted there too: one that was refused after its build, or that lost its name to a later
+build of the same signature, bears no name by which it could be known. Images of anybody else are never touched.
 """
 
 from __future__ import annotations
@@ -36,21 +37,26 @@ def collect(engine: Engine, images_dir: str, out: TextIO, *, dry: bool) -> None:
     images_dir: the records of this checkout, absolute. Raises ``UserError`` when a build uses the store.
     """
     with contextlib.nullcontext() if dry else StoreLock(engine.store()).held(alone=True):
-        doomed = find(engine.images(), needed({images_dir, *_registered(engine.store())}))
-        out.writelines(f"{'would remove' if dry else 'removes'} {image.id[7:19]}  {', '.join(image.names)}\n" for image in doomed)
-        if doomed and not dry:
-            engine.untag([name for image in doomed if image.shared for name in image.names])
-            engine.remove([image.id for image in doomed if not image.shared])
+        store, stored = engine.store(), engine.images()
+        doomed = find(stored, needed({images_dir, *_registered(store)}), made(store))
+        verb = "would remove" if dry else "removes"
+        out.writelines(f"{verb} {image.id[7:19]}  {', '.join(image.names) or '(no name)'}\n" for image in doomed)
+        if not dry:
+            if doomed:
+                engine.untag([name for image in doomed if image.shared for name in image.names])
+                engine.remove([image.id for image in doomed if not image.shared])
+            gone = {image.id for image in doomed if not image.shared}
+            _forget(store, made(store) - ({image.id for image in stored} - gone))
         images = "1 image" if len(doomed) == 1 else f"{len(doomed)} images"
         out.write(f"{images} {'would be removed' if dry else 'removed'}\n")
 
 
-def find(stored: Iterable[StoredImage], kept: set[str]) -> list[Doomed]:
-    """The images that bear a name of ours and that no record needs."""
+def find(stored: Iterable[StoredImage], kept: set[str], made_here: set[str]) -> list[Doomed]:
+    """The images that no record needs and that bear a name of ours, or none at all and were made by us."""
     found = []
     for image in stored:
         own = [name for name in image.names if name.startswith(f"{TAG_ROOT}/")]
-        if own and image.id not in kept:
+        if image.id not in kept and (own or (not image.names and image.id in made_here)):
             found.append(Doomed(image.id, tuple(own), shared=len(own) < len(image.names)))
     return found
 
@@ -74,6 +80,25 @@ def _image_id(path: str) -> str:
         return str(value["image_id"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+
+
+def note(store: str, image_id: str) -> None:
+    """Note that this tool made an image of the store, before it has a name."""
+    directory = os.path.join(store, "made")
+    os.makedirs(directory, exist_ok=True)
+    with open(os.path.join(directory, image_id.removeprefix("sha256:")), "wb"):
+        pass
+
+
+def made(store: str) -> set[str]:
+    """The ids of the images that this tool made in the store and that no gc removed."""
+    directory = os.path.join(store, "made")
+    return {f"sha256:{name}" for name in (os.listdir(directory) if os.path.isdir(directory) else ())}
+
+
+def _forget(store: str, image_ids: Iterable[str]) -> None:
+    for image_id in image_ids:
+        os.unlink(os.path.join(store, "made", image_id.removeprefix("sha256:")))
 
 
 def _registered(store: str) -> set[str]:

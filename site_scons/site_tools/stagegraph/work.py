@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO, Protocol
 
-from . import exports, records, root, transport
+from . import exports, gc, records, root, transport
 from .engines.base import Engine
 from .errors import UserError
 from .model import LABEL_NODE, LABEL_SIGNATURE, BuildRequest, ImageConfig, Node
@@ -174,11 +174,13 @@ class Worker:
         with self._open_log(log_path, decision) as log:
             if node.kind == "root":
                 image_id = self._root(engine, decision, log)
+                gc.note(engine.store(), image_id)
             else:
                 self.space.check_watched(node)
                 self._check_base(node)
                 stamps = self.space.stamps(node, decision.ledger["files"])
                 image_id = engine.build(self._request(decision), log)
+                gc.note(engine.store(), image_id)
                 self._check_stamps(node, stamps, self.space.stamps(node, decision.ledger["files"]))
         return self._verified(decision, image_id)
 
