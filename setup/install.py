@@ -79,8 +79,13 @@ def is_there(package: Package) -> bool:
 
 
 def apt(*words: str) -> bool:
-    """Run apt-get without questions; whether it succeeded."""
-    command = ["apt-get", "--quiet", "--yes", "-o", "DPkg::Lock::Timeout=600", *words]
+    """Run apt-get without questions; whether it succeeded.
+
+    Upgrade-By-Source-Package is off: it would upgrade what is there already when it comes from the same source package
+    as something that is installed (seen: uidmap brought new versions of login and passwd).
+    """
+    options = ("DPkg::Lock::Timeout=600", "APT::Get::Upgrade-By-Source-Package=false")
+    command = ["apt-get", "--quiet", "--yes", *(word for option in options for word in ("-o", option)), *words]
     environment = {
         **os.environ,
         "DEBIAN_FRONTEND": "noninteractive",

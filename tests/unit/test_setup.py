@@ -212,6 +212,23 @@ def test_only_what_is_missing_is_installed(
     assert "setup: podman: there" in shown
 
 
+def test_apt_asks_nothing_and_upgrades_nothing(install: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: dict[str, object] = {}
+
+    def run(command: list[str], **given: object) -> subprocess.CompletedProcess[str]:
+        called.update(given, command=command)
+        return subprocess.CompletedProcess(command, 100)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert not install.apt("install", "--", "runc")
+    command = called["command"]
+    assert isinstance(command, list) and command[0] == "apt-get" and command[-3:] == ["install", "--", "runc"]
+    assert "--yes" in command and called["stdin"] == subprocess.DEVNULL
+    assert "APT::Get::Upgrade-By-Source-Package=false" in command
+    environment = called["env"]
+    assert isinstance(environment, dict) and environment["DEBIAN_FRONTEND"] == "noninteractive"
+
+
 def test_outdated_package_lists_are_read_again(install: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     host = Host(install, monkeypatch, {"runc"})
     host.fail_first = True
