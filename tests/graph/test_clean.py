@@ -193,23 +193,6 @@ def test_gc_removes_what_lost_its_name(project: Project) -> None:
     project.is_quiet("compiler")
 
 
-def test_gc_removes_what_was_refused_after_its_build(project: Project) -> None:
-    project.good("compiler")
-    before = image_ids(project)
-    project.write("patches/a.patch", "other\n")
-    project.engine.switch("hold", "compiler:gcc")
-    process = project.start("compiler")
-    wait_until(lambda: "compiler:gcc" in project.engine.built(), process)
-    project.write("patches/a.patch", "edited meanwhile\n")
-    project.engine.unset("hold", "compiler:gcc")
-    finish(process)
-    assert process.returncode == 2
-    assert len(image_ids(project) - before) == 1
-    project.write("patches/a.patch", "a\n")
-    assert "1 image removed" in project.good("gc").stdout
-    assert image_ids(project) == before
-
-
 def test_gc_is_refused_while_a_build_runs(built: Project, place: Path) -> None:
     clone = built.clone(place / "clone")
     built.write("scripts/check.sh", "other\n")

@@ -79,8 +79,9 @@ class Project:
     ) -> Any:
         """Declare a stage; returns the SCons node of its final step."""
         if path not in self._dockerfiles:
-            self.space.watch(path)  # first: what is edited between the two is then seen as changed
+            self.space.read_beside(path)
             self._dockerfiles[path] = dockerfile.load(self.root, path, self._parsed)
+            self.space.check_read(path)
             self.values.check_drift(self._dockerfiles[path])
         before = len(self.graph.nodes)
         node = self.graph.add_stage(

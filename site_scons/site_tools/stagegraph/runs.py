@@ -48,8 +48,8 @@ class Run:
     def close(self) -> None:
         """Remove all that belongs to the run; a second call does nothing."""
         if self._locks:
-            _remove_tree(self.path)
-            _remove_tree(self.scratch)
+            remove_tree(self.path)
+            remove_tree(self.scratch)
             while self._locks:
                 os.close(self._locks.pop())
 
@@ -102,7 +102,7 @@ def remove_dead(dead: Iterable[str]) -> None:
         paths += [os.path.join(scratch_base, name) for name in _names(scratch_base)]
         for path in paths:
             if _is_dead(path):
-                _remove_tree(path)
+                remove_tree(path)
 
 
 def sweep(sweep_store: Callable[[Mapping[str, str]], object]) -> None:
@@ -255,8 +255,19 @@ def _is_dead(path: str) -> bool:
     return True
 
 
-def _remove_tree(path: str) -> None:
+def remove_tree(path: str) -> None:
     """Remove a directory, perhaps together with another run; anything else that hinders is an error."""
     while os.path.lexists(path):
         with contextlib.suppress(FileNotFoundError):
+            if os.geteuid() != 0:
+                _open_up(path)
             shutil.rmtree(path)
+
+
+def _open_up(path: str) -> None:
+    """The copy of a build context has the modes of the original, and without root a directory can be closed to us."""
+    os.chmod(path, 0o700)
+    for folder, folders, _ in os.walk(path):
+        for name in folders:
+            if not os.path.islink(os.path.join(folder, name)):
+                os.chmod(os.path.join(folder, name), 0o700)

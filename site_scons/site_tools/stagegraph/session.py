@@ -94,6 +94,12 @@ class Session:
         """
         if self._worker is None:
             return
+        nodes = self.planner.graph.closure(self.requested)
+        edited = self._space.edited({node.dockerfile for node in nodes if node.dockerfile})
+        if edited:
+            raise UserError(
+                "stale-after-run", f"{edited[0]} was edited during the run", hint="run the same command again"
+            )
         again = Planner(self.planner.graph, self._space).plan(self.requested)
         stale = [decision for decision in again.values() if decision.state != UP_TO_DATE]
         if stale:

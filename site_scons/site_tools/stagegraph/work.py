@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Protocol
 
 from . import exports, gc, records, root, transport
@@ -20,8 +20,7 @@ from .model import LABEL_NODE, LABEL_SIGNATURE, BuildRequest, ImageConfig, Node
 from .plan import ADOPT, BUILD, RELABEL, UP_TO_DATE, Decision, Planner, tag_of
 from .records import Record
 from .report import ADOPTED, BUILT, EXPORTED, RELABELLED
-from .runs import Run
-from .signature import ledger, sign
+from .runs import Run, remove_tree
 from .world import Workspace
 
 
@@ -149,7 +148,6 @@ class Worker:
         begin = time.monotonic()
         image = self._make(decision, log_path)
         seconds = time.monotonic() - begin
-        self._check_inputs(decision)
         self._name(decision.node, image.id, (tag_of(decision.node, decision.signature),))
         return self._record(decision, image, BUILT, seconds, log_path)
 
@@ -163,7 +161,6 @@ class Worker:
                 "reproduce-stale", f"{node.name} became stale while its parents were restored", hint="build it first"
             )
         image = self._make(decision, log)
-        self._check_inputs(decision)
         del self.at_work[node.name]
         return image
 
@@ -174,21 +171,27 @@ class Worker:
         with self._open_log(log_path, decision) as log:
             if node.kind == "root":
                 image_id = self._root(engine, decision, log)
-                gc.note(engine.store(), image_id)
             else:
-                self.space.check_watched(node)
                 self._check_base(node)
-                stamps = self.space.stamps(node, decision.ledger["files"])
-                image_id = engine.build(self._request(decision), log)
-                gc.note(engine.store(), image_id)
-                self._check_stamps(node, stamps, self.space.stamps(node, decision.ledger["files"]))
+                image_id = self._step(engine, decision, log)
+            gc.note(engine.store(), image_id)
         return self._verified(decision, image_id)
 
-    def _request(self, decision: Decision) -> BuildRequest:
+    def _step(self, engine: Engine, decision: Decision, log: IO[bytes]) -> str:
+        """Build a step from a copy of what was signed: the checkout may be edited meanwhile."""
+        number = next(self._files)
+        context = os.path.join(self.run.scratch, f"context-{number}")
+        self.space.write_context(decision.node, decision.ledger["files"], context)
+        try:
+            return engine.build(self._request(decision, context, os.path.join(self.run.path, f"iid-{number}")), log)
+        finally:
+            remove_tree(context)
+
+    def _request(self, decision: Decision, context: str, iidfile: str) -> BuildRequest:
         node = decision.node
         images = {parent.ref: self._image_of(parent.node) for parent in node.parents}
-        iidfile = os.path.join(self.run.path, f"iid-{next(self._files)}")
-        return build_request(self.space, node, decision.signature, images, secret=self._secret(), iidfile=iidfile)
+        request = build_request(self.space, node, decision.signature, images, secret=self._secret(), iidfile=iidfile)
+        return replace(request, context=context)
 
     def _image_of(self, name: str) -> str:
         record = self.planner.decisions[name].record
@@ -242,32 +245,6 @@ class Worker:
                 f"the engine built {node.name} for {image.os}/{image.architecture} instead of {node.platform}",
             )
         return image
-
-    def _check_stamps(self, node: Node, before: Mapping[str, object], after: Mapping[str, object]) -> None:
-        """A file may have been edited and put back meanwhile; its content says nothing then, its change time does."""
-        touched = sorted(path for path in before if before[path] != after[path])
-        if touched:
-            raise UserError(
-                "inputs-changed",
-                f"{', '.join(touched)} was written while {node.name} was built, so the result was not recorded",
-                hint="run the same command again",
-            )
-
-    def _check_inputs(self, decision: Decision) -> None:
-        """What was built is only recorded when the inputs are still those that were signed."""
-        node = decision.node
-        if node.kind == "step":
-            self.space.check_watched(node)
-        parents = decision.ledger["parents"]
-        now = ledger(node, self.space.files(node), parents, self.space.timestamp)
-        if sign(now) != decision.signature:
-            names = sorted(n for n in {**now["files"], **decision.ledger["files"]}
-                           if now["files"].get(n) != decision.ledger["files"].get(n))  # fmt: skip
-            raise UserError(
-                "inputs-changed",
-                f"{', '.join(names)} changed while {node.name} was built, so the result was not recorded",
-                hint="run the same command again",
-            )
 
     def _name(self, node: Node, image_id: str, own: tuple[str, ...]) -> None:
         """Names for people first, our own tag last: it says that all checks were passed."""

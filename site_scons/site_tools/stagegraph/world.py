@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -79,7 +78,8 @@ class Workspace:
         self._view: StoreView | None = None
         self._asked = False
         self._ignores: dict[str, ignore.Ignore] = {}
-        self._watched: dict[str, bytes] = {}
+        #: What the engine reads by itself, as this run read it; None for a file that was not there.
+        self._kept: dict[str, bytes | None] = {}
         self._lock = threading.Lock()
 
     def path(self, relative: str) -> str:
@@ -142,33 +142,32 @@ class Workspace:
     def outdated_labels(self, node: Node, record: Record, image: Record) -> str:
         return exports.outdated(self.path(os.path.dirname(node.record)), node, record, image)
 
-    def watch(self, dockerfile: str) -> None:
-        """Remember the files that the engine reads by itself during a build, as they are now."""
+    def read_beside(self, dockerfile: str) -> None:
+        """Keep what the engine reads by itself during a build, as it is now; call before the Dockerfile is parsed."""
         for path in _read_by_engine(dockerfile):
-            self._watched[path] = self._state(path)
+            self._kept[path] = self._bytes(path)
 
-    def check_watched(self, node: Node) -> None:
-        """Raise ``UserError`` when the Dockerfile or its ignore file is not what this run has read."""
-        for path in _read_by_engine(node.dockerfile):
-            if self._state(path) != self._watched[path]:
-                raise UserError(
-                    "inputs-changed",
-                    f"{path} was edited after this run had read it, so {node.name} was not recorded",
-                    hint="run the same command again",
-                )
+    def check_read(self, dockerfile: str) -> None:
+        """Load the ignore file. Raises ``UserError`` when it or the Dockerfile was edited since ``read_beside``."""
+        self._ignore(dockerfile)
+        edited = self.edited([dockerfile])
+        if edited:
+            raise UserError(
+                "inputs-changed", f"{edited[0]} was edited while it was read", hint="run the same command again"
+            )
 
-    def stamps(self, node: Node, files: Iterable[str]) -> dict[str, tuple[int, int] | None]:
-        """Path → inode and change time (ns) of every file that a build reads; None for one that is not there."""
-        found: dict[str, tuple[int, int] | None] = {}
-        for path in (*_read_by_engine(node.dockerfile), *files):
-            try:
-                state = os.lstat(self.path(path))
-            except FileNotFoundError:
-                found[path] = None
-                continue
-            # A directory changes with every file that comes and goes in it; those that count are looked at themselves.
-            found[path] = None if stat.S_ISDIR(state.st_mode) else (state.st_ino, state.st_ctime_ns)
-        return found
+    def edited(self, dockerfiles: Iterable[str]) -> list[str]:
+        """The Dockerfiles among these, and their ignore files, that are not what this run goes by."""
+        paths = [path for dockerfile in dockerfiles for path in _read_by_engine(dockerfile)]
+        return [path for path in paths if self._bytes(path) != self._kept[path]]
+
+    def write_context(self, node: Node, files: Mapping[str, str], directory: str) -> None:
+        """Copy what a step reads into a new directory: the files in the states that were signed, the Dockerfile as it
+        was read. Raises ``UserError`` inputs-changed."""
+        from . import context
+
+        engine_files = {path: self._kept[path] for path in _read_by_engine(node.dockerfile)}
+        context.write(self.root, files, engine_files, directory, self.timestamp)
 
     def forget_store(self) -> None:
         """Have the engine's images listed anew at the next question."""
@@ -176,12 +175,12 @@ class Workspace:
             self._asked = False
             self._view = None
 
-    def _state(self, path: str) -> bytes:
+    def _bytes(self, path: str) -> bytes | None:
         try:
             with open(self.path(path), "rb") as file:
                 return file.read()
         except FileNotFoundError:
-            return b""
+            return None
 
 
 def _read_by_engine(dockerfile: str) -> tuple[str, ...]:
