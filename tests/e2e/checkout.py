@@ -127,6 +127,14 @@ class Checkout:
         argv = [program, *self.store_flags(), *words]
         return subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True, cwd=self.folder).stdout
 
+    def file_of(self, image: str, path: str) -> str:
+        """The text of a file in an image of the store."""
+        container = self.engine("from", "--pull-never", image).strip()
+        try:
+            return self.engine("run", "--isolation", "chroot", container, "--", "cat", path)
+        finally:
+            self.engine("rm", container)
+
     def images(self) -> set[str]:
         """The ids of all images of the store."""
         listed = json.loads(self.engine("images", "--all", "--json", "--no-trunc"))

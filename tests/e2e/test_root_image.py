@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from fake_engine import write_layout
+from stagegraph.engines.buildah import Buildah
 
 from .checkout import Checkout
+from .machine import require_engine
 
 Small = Callable[[str], Checkout]
 
@@ -47,6 +49,35 @@ def test_the_stages_stand_on_the_given_root(checkout: Checkout, layout: Path) ->
     back = checkout.good("bootstrap")
     assert (back.nodes("adopted"), back.nodes("built")) == (["bootstrap-amd64"], [])
     assert checkout.record("bootstrap-amd64")["image_id"] == own["image_id"]
+
+
+def test_the_chain_stands_on_the_given_root(store: str, tmp_path: Path) -> None:
+    """The real base on a layout of our own that says what it is: its mark comes through to the image above."""
+    require_engine()
+    chain = Checkout.fresh("root-image-chain", store)
+    chain.good("base")
+    own, base = chain.record("bootstrap-amd64"), chain.record("base")
+    container = chain.engine("from", "--pull-never", own["image_id"]).strip()
+    try:
+        mark = f"own root {uuid.uuid4()}"
+        (tmp_path / "mark").write_text(mark)
+        chain.engine("copy", container, str(tmp_path / "mark"), "/etc/own-root")
+        given = chain.engine("commit", "--quiet", container).strip()
+    finally:
+        chain.engine("rm", container)
+    made = [given]
+    try:
+        chain.engine("push", "--quiet", given, f"oci:{tmp_path}/layout:it")
+        result = chain.good("base", f"ROOT_IMAGE=oci:{tmp_path}/layout")
+        assert result.nodes("built") == ["base", "base:qemu", "base:tooling", "bootstrap-amd64"], result.text
+        made += [record["image_id"] for record in chain.records().values()]
+        assert chain.file_of(chain.record("base")["image_id"], "/etc/own-root") == mark
+        assert chain.record("base")["content_id"] != base["content_id"]
+        # Without the setting the chain is back on its own root, and builds nothing for it.
+        back = chain.good("base")
+        assert (back.nodes("built"), chain.record("base")["image_id"]) == ([], base["image_id"])
+    finally:
+        Buildah(chain.options()).remove(made)  # another mark in every test run: nobody will adopt these
 
 
 def one_error(checkout: Checkout, root: str) -> str:
