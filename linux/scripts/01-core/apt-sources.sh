@@ -4,48 +4,54 @@
 # Sourced, after transport.sh. The root's configuration is only read: a mirror must never stay in an image,
 # or two mirrors would give two results.
 
-# Prints the root's package sources, one "URI<TAB>SUITE<TAB>COMPONENTS<TAB>SIGNED-BY" a line. Reads both
-# formats of sources.list(5); what it does not know it refuses.
+# Prints the root's package sources, one "URI|SUITE|COMPONENTS|SIGNED-BY" a line. Reads both formats of
+# sources.list(5); what it does not know it refuses. In awk: the first root has no Python yet.
 apt_sources_of_root() {
     local file
     for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
         [[ -f $file ]] || continue
         awk -v file="$file" '
+            function refuse() { print "error: " file ": cannot read: " $0 > "/dev/stderr"; exit 1 }
             /^[ \t]*(#|$)/ || $1 == "deb-src" { next }
-            $1 != "deb" { print "error: " file ": cannot read: " $0 > "/dev/stderr"; exit 1 }
+            $1 != "deb" { refuse() }
             {
                 signed = ""; field = 2
                 if ($2 ~ /^\[/) {
-                    while (1) {
+                    do {
+                        if (field > NF) refuse()
                         option = $field; gsub(/[][]/, "", option)
                         if (option ~ /^signed-by=/) signed = substr(option, 11)
-                        if ($(field++) ~ /\]$/) break
-                    }
+                    } while ($(field++) !~ /\]$/)
                 }
+                if (field + 1 > NF) refuse()
                 components = ""
                 for (i = field + 2; i <= NF; i++) components = components (i > field + 2 ? " " : "") $i
-                print $field "\t" $(field + 1) "\t" components "\t" signed
+                print $field "|" $(field + 1) "|" components "|" signed
             }' "$file"
     done
     for file in /etc/apt/sources.list.d/*.sources; do
         [[ -f $file ]] || continue
         awk -v file="$file" -v RS='' -v FS='\n' '
+            function refuse(what) { print "error: " file ": cannot read " what > "/dev/stderr"; exit 1 }
             {
-                delete value
+                split("", value); lines = 0
                 for (i = 1; i <= NF; i++) {
                     if ($i ~ /^#/) continue
-                    if ($i ~ /^[ \t]/) {
-                        print "error: " file ": cannot read a continued line" > "/dev/stderr"
-                        exit 1
-                    }
+                    if ($i ~ /^[ \t]/) refuse("a continued line")
+                    if ($i !~ /^[^ \t:]+:/) refuse("this line: " $i)
                     key = tolower($i); sub(/:.*/, "", key)
-                    text = $i; sub(/^[^:]*:[ \t]*/, "", text)
-                    value[key] = text
+                    text = $i; sub(/^[^:]*:[ \t]*/, "", text); sub(/[ \t]+$/, "", text)
+                    value[key] = text; lines++
                 }
-                if (value["types"] == "" || tolower(value["enabled"]) == "no") next
+                if (lines == 0) next
+                if (value["types"] == "") refuse("a stanza without Types")
+                if (value["uris"] == "") refuse("a stanza without URIs")
+                if (value["suites"] == "") refuse("a stanza without Suites")
+                if (tolower(value["enabled"]) ~ /^(no|false|without|off|disable|0)$/) next
+                if (" " value["types"] " " !~ /[ \t]deb[ \t]/) next
                 uris = split(value["uris"], uri, /[ \t]+/); suites = split(value["suites"], suite, /[ \t]+/)
                 for (u = 1; u <= uris; u++) for (s = 1; s <= suites; s++)
-                    print uri[u] "\t" suite[s] "\t" value["components"] "\t" value["signed-by"]
+                    print uri[u] "|" suite[s] "|" value["components"] "|" value["signed-by"]
             }' "$file"
     done
 }
@@ -102,7 +108,7 @@ apt_write_sources() {
     [[ $arch != source ]] || type=deb-src
     apt_sources_of_root >"$file.root"
     [[ -s $file.root ]] || die "the root names no package source" "put one into its /etc/apt/sources.list"
-    while IFS=$'\t' read -r uri suite components signed; do
+    while IFS='|' read -r uri suite components signed; do
         mirror=$(apt_mirror_for "$arch" "$uri" "$suite")
         options=${signed:+signed-by=$signed}
         [[ $type == deb-src ]] || options="arch=$arch${options:+ $options}"

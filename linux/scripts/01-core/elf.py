@@ -65,7 +65,7 @@ def read_elf(path: Path) -> Elf | None:
             return None
         try:
             return Elf(machine, *_dynamic(file, head))
-        except (struct.error, UnicodeDecodeError) as error:
+        except (struct.error, ValueError, OverflowError, OSError) as error:
             raise ForeignElf(f"an ELF file whose tables are cut off ({error})") from error
 
 
@@ -85,10 +85,10 @@ def _dynamic(file: BinaryIO, head: bytes) -> tuple[list[str], str]:
             dynamic = (at, length)
     if dynamic is None:
         return [], ""
+    if sum(dynamic) > os.fstat(file.fileno()).st_size:
+        raise struct.error("the dynamic section")
     file.seek(dynamic[0])
     section = file.read(dynamic[1])
-    if len(section) < dynamic[1]:
-        raise struct.error("the dynamic section")
     needed: list[int] = []
     soname = strings = 0
     for tag, value in struct.iter_unpack("<QQ", section[: len(section) // 16 * 16]):
@@ -127,6 +127,7 @@ def archive_machines(path: Path) -> set[int]:
     Raises ForeignElf, also for what cannot be looked into: a thin archive, a header that is none.
     """
     machines: set[int] = set()
+    end = path.stat().st_size
     with path.open("rb") as file:
         magic = file.read(8)
         if magic == b"!<thin>\n":
@@ -137,6 +138,8 @@ def archive_machines(path: Path) -> set[int]:
             if len(header) < 60 or header[58:] != b"`\n" or not header[48:58].strip().isdigit():
                 raise ForeignElf("an archive whose member headers are broken")
             size, start = int(header[48:58]), file.tell()
+            if start + size > end:
+                raise ForeignElf("an archive that ends within a member")
             machine = machine_of(file.read(min(size, _HEADER)))
             if machine is not None:
                 machines.add(machine)

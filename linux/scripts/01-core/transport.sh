@@ -27,7 +27,7 @@ transport_load() {
             [[ -n $line ]] || continue
             [[ $line == *=* ]] || die "transport file, line $number is not KEY=value" "remove the line"
             key=${line%%=*}
-            [[ " ${TRANSPORT_KEYS[*]} " == *" $key "* ]] ||
+            [[ $key != *' '* && " ${TRANSPORT_KEYS[*]} " == *" $key "* ]] ||
                 die "transport file, line $number: '$key' is not a transport setting" \
                     "known are: ${TRANSPORT_KEYS[*]}"
             TRANSPORT[$key]=${line#*=}

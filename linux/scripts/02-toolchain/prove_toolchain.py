@@ -166,7 +166,7 @@ class Proof:
 
 def main() -> None:
     gcc_version, llvm_release = os.environ["GCC_VERSION"], os.environ["LLVM_RELEASE"]
-    arches = os.environ["CROSS_TARGETS"].split(",")
+    arches = os.environ["CROSS_TARGETS"].replace(",", " ").split()
     unknown = sorted(set(arches) - set(TRIPLETS))
     if unknown:
         sys.exit(f"error: CROSS_TARGETS names {unknown[0]!r}\nhint: known are {', '.join(TRIPLETS)}")
