@@ -16,9 +16,9 @@ from stagegraph import process, rootfs
 
 def main(source: str, destination: str, *tar: str) -> None:
     argv = [word.replace("{}", source) for word in tar]
-    rootfs.export(
-        process.stream(argv), os.path.join(destination, "rootfs"), listing=os.path.join(destination, "list")
-    )
+    tree = os.path.join(destination, "rootfs")
+    with rootfs.alone(tree):
+        rootfs.export(process.stream(argv), tree, listing=os.path.join(destination, "list"))
 
 
 if __name__ == "__main__":

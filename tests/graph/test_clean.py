@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,33 @@ def test_clean_does_not_touch_what_is_not_ours(built: Project) -> None:
     (built.export() / "notes").write_text("mine")
     removed(built, "out/linux-sdk/arm64")
     assert (built.export() / "notes").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_clean_leaves_what_is_mounted_in_a_tree(built: Project, place: Path) -> None:
+    home = place / "home"
+    home.mkdir()
+    (home / "letters").write_text("mine")
+    tree = built.export() / "rootfs"
+    subprocess.run(["mount", "--bind", str(home), str(tree / "etc")], check=True)
+    try:
+        result = built.scons("-c", "out/linux-sdk/arm64")
+        assert result.rc == 2, result.text
+        assert f"'{tree}/etc' is mounted there" in result.text and "Traceback" not in result.text
+        assert (home / "letters").read_text() == "mine"
+    finally:
+        subprocess.run(["umount", str(tree / "etc")], check=True)
+    built.is_quiet()
+
+
+def test_a_tree_of_somebody_else_where_an_export_goes(built: Project, place: Path) -> None:
+    theirs = place / "srv" / "linux-sdk" / "arm64" / "rootfs"
+    theirs.mkdir(parents=True)
+    (theirs / "thesis").write_text("mine")
+    settings = (f"OUTPUT_ROOT={place}/srv", "TARGET_ARCH=arm64")
+    assert f"'{theirs}' is there already" in built.fails(*settings, code="tree-foreign").text
+    built.good("-c", *settings)
+    assert [path.name for path in theirs.iterdir()] == ["thesis"]
 
 
 def test_clean_of_an_unknown_target(built: Project) -> None:

@@ -22,7 +22,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="owners and devices ca
 
 def export(data: bytes, place: Path) -> None:
     source = contextlib.nullcontext(io.BytesIO(data))
-    rootfs.export(source, str(place / "rootfs"), listing=str(place / "list.gz"))
+    with rootfs.alone(str(place / "rootfs")):
+        rootfs.export(source, str(place / "rootfs"), listing=str(place / "list.gz"))
 
 
 def directory(name: str) -> tarfile.TarInfo:
@@ -112,6 +113,7 @@ def test_hostile_archives_are_refused(case: str, tmp_path: Path) -> None:
 def test_hostile_archives_leave_the_old_tree(case: str, tmp_path: Path) -> None:
     (tmp_path / "rootfs").mkdir()
     (tmp_path / "rootfs" / "old").write_text("old")
+    (tmp_path / ".rootfs.lock").touch()  # the place is ours
     with pytest.raises(UserError):
         export(archived(HOSTILE[case][0]), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".rootfs.lock", "rootfs"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from SCons.Script import BUILD_TARGETS, COMMAND_LINE_TARGETS
 
-from . import nodes, settings
+from . import exports, nodes, settings
 from .errors import UserError
 from .plan import UP_TO_DATE, Decision
 from .project import OUT, Project, run_name
@@ -56,7 +56,11 @@ def _clean(project: Project, requested: list[str]) -> None:
     """SCons does the cleaning; what a build of another run makes at this moment is not taken from it."""
     from .runs import TreeLock
 
-    project.keep_parents(project.targets.directly_requested())
+    wanted = project.targets.directly_requested()
+    project.keep_parents(wanted)
+    for node in (project.graph.nodes[name] for name in wanted):
+        if node.kind == "rootfs":
+            exports.check_removable(project.space.path(os.path.dirname(node.record)))
     out = project.space.path(OUT)
     if requested and not settings.option("no_exec") and os.path.isdir(out):
         lock = TreeLock(out)

@@ -8,6 +8,7 @@ tree comes by rename, then the listing, then artifact.env, and last the record.
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from . import artifact
@@ -88,8 +89,21 @@ def _deep_damage(directory: str, tree: str, record: Record) -> str:
     return f"{ROOTFS}/ is not what was exported: {'; '.join(different[:3])}{more}"
 
 
+def place(directory: str) -> AbstractContextManager[None]:
+    """The lock of an export's directory: held from the unpacking until the record is written, and for every change.
+
+    Raises ``UserError``: tree-foreign, tree-mounted.
+    """
+    from . import rootfs
+
+    return rootfs.alone(os.path.join(directory, ROOTFS), _described_by(directory))
+
+
 def export(engine: Engine, image_id: str, run: str, directory: str) -> tuple[int, dict[str, object]]:
-    """Export an image's root file system into ``directory``; returns its size in bytes and the record's extras."""
+    """Export an image's root file system into ``directory``, whose ``place`` the caller holds.
+
+    Returns its size in bytes and the record's extras.
+    """
     from . import rootfs
 
     tree = os.path.join(directory, ROOTFS)
@@ -97,9 +111,38 @@ def export(engine: Engine, image_id: str, run: str, directory: str) -> tuple[int
         engine.rootfs(image_id, run),
         tree,
         listing=os.path.join(directory, LISTING),
-        retire=[os.path.join(directory, name) for name in (RECORD, ENV_FILE)],
+        retire=[path for path in _described_by(directory) if not path.endswith(LISTING)],
     )
     return summary.bytes, {"sha256": summary.sha256, "files": summary.files, "top": top_names(tree)}
+
+
+def check_removable(directory: str) -> None:
+    """Raise ``UserError`` (tree-mounted) when an export cannot be taken away now."""
+    from . import mounts
+
+    mounts.refuse(os.path.join(directory, ROOTFS))
+
+
+def remove(directory: str) -> bool:
+    """Take an export away for ``scons -c``; whether there was one of ours. Raises ``UserError`` (tree-mounted)."""
+    from . import rootfs
+
+    tree = os.path.join(directory, ROOTFS)
+    there = [path for path in _described_by(directory) if os.path.lexists(path)]
+    if not there:
+        return False
+    there += [tree] if os.path.lexists(tree) else []
+    with place(directory):
+        for path in there:
+            if path == tree and os.path.isdir(tree) and not os.path.islink(tree):
+                rootfs.remove(tree)
+            else:
+                os.unlink(path)
+    return True
+
+
+def _described_by(directory: str) -> list[str]:
+    return [os.path.join(directory, name) for name in (RECORD, ENV_FILE, LISTING)]
 
 
 def write_env(directory: str, node: Node, record: Record, image: Record) -> None:

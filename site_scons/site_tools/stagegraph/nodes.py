@@ -8,7 +8,6 @@ running another Python changes nothing.
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import SCons.Errors
@@ -58,19 +57,7 @@ class GraphFile(SCons.Node.FS.File):
         node = self.attributes.project.graph.nodes[self.attributes.graph_node]
         if node.kind != "rootfs":
             return super().remove()
-        directory = os.path.dirname(self.get_abspath())
-        if not os.path.isdir(directory):
-            return None
-        for name in (os.path.basename(node.record), exports.ENV_FILE, exports.LISTING):
-            path = os.path.join(directory, name)
-            if os.path.exists(path):
-                os.unlink(path)
-        tree = os.path.join(directory, exports.ROOTFS)
-        if os.path.lexists(tree):
-            doomed = os.path.join(directory, f"rootfs.new-{os.getpid()}")  # a name that the next export removes
-            os.rename(tree, doomed)
-            shutil.rmtree(doomed)
-        return 1
+        return exports.remove(os.path.dirname(self.get_abspath()))
 
 
 def _build(target: list[Any], source: list[Any], env: Any) -> None:

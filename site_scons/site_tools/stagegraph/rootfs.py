@@ -1,7 +1,8 @@
 """Export of a root file system: tar stream → checked and hashed on the way → GNU tar → fresh directory → its place.
 
 The tree appears by one rename, so whatever kills the export leaves either the tree that stood there or the new one.
-What a killed export left beside it (``rootfs.new-*``, ``rootfs.old-*``) the next one removes.
+What a killed export left beside it (``rootfs.new-*``, ``rootfs.old-*``) the next one removes. A place that nothing of
+ours was exported to, and a tree with mounts below it, are left alone.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import queue
+import re
 import shutil
 import subprocess
 import threading
@@ -18,7 +20,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import IO, Any
 
-from . import tarstream, tree
+from . import mounts, tarstream, tree
 from .errors import UserError
 
 #: --sparse is about creating archives; holes of a sparse entry are made without it. No --acls: ACLs come as the extended
@@ -53,36 +55,35 @@ def export(
     ``source`` gives the tar stream; the new tree is put into place only after it was left without an exception, since
     until then nobody knows whether its producer ended well. ``retire`` names files that describe the old tree
     (artifact.env): they and the old listing are removed just before the exchange, so that a kill never leaves them
-    beside a tree that they do not describe.
+    beside a tree that they do not describe. The caller holds ``alone(destination)``, and goes on holding it until what
+    describes the new tree is written.
 
     Raises ``UserError``: rootfs-archive (refused), rootfs-truncated, rootfs-owners (no right to set owners),
-    rootfs-unpack (GNU tar failed), disk-full; and whatever ``source`` raises. The old tree then stands untouched.
+    rootfs-unpack (GNU tar failed), disk-full, tree-mounted; and whatever ``source`` raises. The old tree then stands untouched.
     """
-    parent, name = os.path.split(os.path.abspath(destination))
-    os.makedirs(parent, exist_ok=True)
-    with _alone(parent, name):
+    mounts.refuse(destination)
+    fresh = _beside(destination, "new")
+    try:
+        os.mkdir(fresh, 0o700)
+        _may_set_owners(fresh)
+        entries = None
+        # A stream that just ends is the producer's failure: leaving ``source`` tells which.
+        with source as stream, contextlib.suppress(tarstream.Truncated):
+            entries = _unpack(stream, fresh)
+        if entries is None:
+            raise tarstream.Truncated()
+        text = tree.render(entries)
+        tree.save(f"{fresh}.list", text)
+        mounts.refuse(destination)
+        for path in (*retire, listing):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        _exchange(fresh, destination)
+        os.replace(f"{fresh}.list", listing)
+    except OSError as error:
+        raise _explained(error, destination) from error
+    finally:
         sweep(destination)
-        fresh = _beside(destination, "new")
-        try:
-            os.mkdir(fresh, 0o700)
-            _may_set_owners(fresh)
-            entries = None
-            # A stream that just ends is the producer's failure: leaving ``source`` tells which.
-            with source as stream, contextlib.suppress(tarstream.Truncated):
-                entries = _unpack(stream, fresh)
-            if entries is None:
-                raise tarstream.Truncated()
-            text = tree.render(entries)
-            tree.save(f"{fresh}.list", text)
-            for path in (*retire, listing):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
-            _exchange(fresh, destination)
-            os.replace(f"{fresh}.list", listing)
-        except OSError as error:
-            raise _explained(error, destination) from error
-        finally:
-            sweep(destination)
     sizes = {id(entry): entry.size for entry in entries.values()}
     return Summary(tree.digest(text), len(entries) - 1, sum(sizes.values()))
 
@@ -109,26 +110,62 @@ def sweep(destination: str) -> None:
     Only for who holds the lock of the place, as ``export`` does.
     """
     parent, name = os.path.split(os.path.abspath(destination))
+    ours = re.compile(re.escape(name) + r"\.(new|old)-\d+-[0-9a-f]{8}(\.list(\.new)?)?")
     with os.scandir(parent) as found:
-        left = sorted(item.path for item in found if item.name.startswith((f"{name}.new-", f"{name}.old-")))
+        left = sorted(item.path for item in found if ours.fullmatch(item.name))
     for path in left:
         if not os.path.lexists(destination) and os.path.basename(path).startswith(f"{name}.old-"):
             os.rename(path, destination)
         elif os.path.isdir(path) and not os.path.islink(path):
+            mounts.refuse(path)
             shutil.rmtree(path)
         else:
             os.unlink(path)
 
 
+def remove(destination: str) -> None:
+    """Remove a tree: by one rename, then file by file. The caller holds ``alone(destination)``.
+
+    Raises ``UserError`` code tree-mounted.
+    """
+    mounts.refuse(destination)
+    doomed = _beside(destination, "new")  # a name that the next export removes
+    os.rename(destination, doomed)
+    shutil.rmtree(doomed)
+
+
 @contextlib.contextmanager
-def _alone(parent: str, name: str) -> Iterator[None]:
-    """Hold the lock of an export's place; a second run waits here."""
-    handle = os.open(os.path.join(parent, f".{name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+def alone(destination: str, marks: Sequence[str] = ()) -> Iterator[None]:
+    """Hold the lock of an export's place and clear what killed exports left there; a second run waits here.
+
+    marks: files that lie beside a tree of ours. Raises ``UserError``: tree-foreign when a tree stands there that has
+    none of these and never was exported to.
+    """
+    parent, name = os.path.split(os.path.abspath(destination))
+    lock = os.path.join(parent, f".{name}.lock")
+    if _holds_something(destination) and not any(map(os.path.lexists, (lock, *marks))):
+        raise UserError(
+            "tree-foreign",
+            f"'{destination}' is there already and was not exported by this tool",
+            hint="move it away, or set OUTPUT_ROOT= to another directory",
+        )
+    os.makedirs(parent, exist_ok=True)
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
+        sweep(destination)
         yield
     finally:
         os.close(handle)
+
+
+def _holds_something(path: str) -> bool:
+    try:
+        return bool(os.listdir(path))
+    except NotADirectoryError:
+        return True
+    except FileNotFoundError:
+        return os.path.lexists(path)
 
 
 def _beside(destination: str, what: str) -> str:

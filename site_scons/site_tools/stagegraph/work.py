@@ -284,24 +284,25 @@ class Worker:
         assert image is not None
         directory = self.space.path(os.path.dirname(node.record))
         begin = time.monotonic()
-        size, extra = exports.export(self.space.engine(), image.image_id, self.run.id, directory)
-        record = Record(
-            node=node.name,
-            signature=decision.signature,
-            content_id=image.content_id,
-            image_id=image.image_id,
-            ledger=decision.ledger,
-            how=EXPORTED,
-            when=_now(),
-            seconds=round(time.monotonic() - begin, 3),
-            size=size,
-            engine=self.space.engine().name,
-            log="",
-            reasons=tuple(decision.reasons),
-            extra=extra,
-        )
-        exports.write_env(directory, node, record, image)
-        records.write(self.space.path(node.record), record)
+        with exports.place(directory):
+            size, extra = exports.export(self.space.engine(), image.image_id, self.run.id, directory)
+            record = Record(
+                node=node.name,
+                signature=decision.signature,
+                content_id=image.content_id,
+                image_id=image.image_id,
+                ledger=decision.ledger,
+                how=EXPORTED,
+                when=_now(),
+                seconds=round(time.monotonic() - begin, 3),
+                size=size,
+                engine=self.space.engine().name,
+                log="",
+                reasons=tuple(decision.reasons),
+                extra=extra,
+            )
+            exports.write_env(directory, node, record, image)
+            records.write(self.space.path(node.record), record)
         return record
 
     def _relabel(self, decision: Decision) -> Record:
@@ -312,7 +313,9 @@ class Worker:
             return record
         image = self.planner.decisions[node.parents[0].node].record
         assert record is not None and image is not None
-        exports.write_env(self.space.path(os.path.dirname(node.record)), node, record, image)
+        directory = self.space.path(os.path.dirname(node.record))
+        with exports.place(directory):
+            exports.write_env(directory, node, record, image)
         return record
 
 
