@@ -351,7 +351,9 @@ class FakeEngine:
         path = os.path.join(self.root, "registry", urllib.parse.quote(reference, safe=""))
         if not os.path.isdir(path):
             raise UserError("engine-failed", f"'fake-engine' failed with status 1: {reference}: not found")
-        return self.load(path)
+        image_id = self.load(path)
+        self.tag(image_id, [reference])
+        return image_id
 
     # --- exports and sweeping
 

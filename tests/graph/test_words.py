@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -34,6 +35,8 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "root image of no layout": (("ROOT_IMAGE=oci:/nowhere",), "root-image", ""),
     "mirror with a line break": (("APT_MIRROR_URL=a\nb", "--refresh=base"), "transport-value", "one line"),
     "two commands": (("lint", "gc"), "command-words", ""),
+    "interactive": (("--interactive",), "command-words", "once for each command"),
+    "repository": (("IMAGE_REPO=ghcr.io/Owner/x",), "image-name", "lower case"),
 }
 
 
@@ -58,6 +61,9 @@ def test_declared_mistakes(project: Project) -> None:
         ('env.Stage("sdk", parent=base, final="nothing")', "step-unknown"),
         ('env.Stage("base", parent=base)', "node-twice"),
         ('env.Root("other", "arm46")', "arch-unknown"),
+        ('env.Root("Other", "amd64")', "image-name"),
+        ('env.Stage("My Base", parent=base, dockerfile="Dockerfile.base")', "image-name"),
+        ('env.Stage("other", parent=base, dockerfile="Dockerfile.base", tag="a b")', "image-name"),
     ):
         project.write("SConstruct", project.sconstruct(f"{GRAPH}{line}\n"))
         project.fails("base", code=code)
@@ -123,7 +129,7 @@ def test_names_of_files(project: Project, name: str) -> None:
 # Paths -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["with space", "it's", "grün", "a$b", "a[b]*", "%s", "#x"])
+@pytest.mark.parametrize("name", ["with space", "it's", "grün", "a$b", "a[b]*", "%s", "#x", "caf\udce9"])
 def test_path_of_the_project(place: Path, name: str) -> None:
     project = Project(place / name, place / "store")
     assert project.builds() == EVERYTHING
@@ -162,11 +168,11 @@ def test_another_directory(built: Project, place: Path) -> None:
     assert "[target-unknown]" in result.stderr
 
 
-@pytest.mark.parametrize("kind", ["relative", "absolute", "environment"])
+@pytest.mark.parametrize("kind", ["relative", "absolute", "environment", "dollar"])
 def test_output_root(project: Project, place: Path, kind: str) -> None:
-    where = str(place / "exports") if kind == "absolute" else "exports"
+    where = {"absolute": str(place / "exports"), "dollar": "$exports"}.get(kind, "exports")
     words, env = ((), {"OUTPUT_ROOT": where}) if kind == "environment" else ((f"OUTPUT_ROOT={where}",), {})
-    top = place / "exports" if kind == "absolute" else project.path / "exports"
+    top = place / "exports" if kind == "absolute" else project.path / where
     assert project.builds(*words, "out/linux-sdk/arm64", env=env) >= {"export:sdk-arm64"}
     assert (top / "linux-sdk" / "arm64" / "rootfs" / "etc" / "os-release").is_file()
     assert not (project.path / "out" / "linux-sdk").exists()
@@ -353,6 +359,45 @@ def test_question_builds_and_removes_nothing_whatever_stands_beside_it(built: Pr
     assert "[command-words]" in refused.stderr
     built.scons(question, "gc")
     assert built.engine.images() == before
+
+
+def test_repository_without_a_registry_is_that_of_localhost(built: Project) -> None:
+    """Engines list it so; compared as it is written, the name would be given anew for ever."""
+    built.good("IMAGE_REPO=mine", "base")
+    assert "localhost/mine:base" in {name for image in built.engine.images() for name in image.names}
+    built.is_quiet("IMAGE_REPO=mine", "base")
+
+
+def test_image_pinned_by_digest_is_fetched(project: Project) -> None:
+    reference = "example.test/tools@sha256:" + "1" * 64
+    project.replace("Dockerfile.compiler", "COPY --from=clang", f"COPY --from={reference} /etc /opt/tools\nCOPY --from=clang")
+    assert "not found" in project.scons("compiler").text
+    write_root(project.store / "root" / "registry" / quote(reference, safe=""), "tools")
+    assert "compiler" in project.builds("compiler")
+    tree = project.engine.tree(project.image("compiler"))
+    assert any(path.endswith("opt/tools/os-release") for path in tree), sorted(tree)
+    project.is_quiet("compiler")
+
+
+def test_cache_directory_of_the_user_brings_nothing_back(project: Project) -> None:
+    project.replace("SConstruct", "env.StageGraph()", "env.CacheDir('cache')\nenv.StageGraph()")
+    project.good("compiler")
+    project.write("scripts/check.sh", "other\n")
+    assert "compiler" in project.builds("compiler")
+    shutil.rmtree(project.path / "out")
+    project.good("compiler")
+    project.is_quiet("compiler")
+
+
+def test_terminal_that_knows_only_latin_1(built: Project) -> None:
+    built.replace("Dockerfile.sdk", "VULKAN_VERSION=1.4", "VULKAN_VERSION=1.5")
+    built.replace("versions.env", "VULKAN_VERSION=1.4", "VULKAN_VERSION=1.5")
+    for words in (("-n",), ("--why",), ()):
+        process = built.start(*words, env={"PYTHONIOENCODING": "latin-1"})
+        text, _ = process.communicate()
+        assert process.returncode == 0, text
+        assert "1.4 ? 1.5" in text
+    built.is_quiet()
 
 
 def test_value_that_is_no_text_is_refused(project: Project) -> None:

@@ -14,9 +14,10 @@ from typing import NoReturn
 from .dockerfile_text import join_lines, mount_fields, normal_form
 from .errors import UserError
 from .model import Arg, Dockerfile, ImageUse, Source, Step
+from .names import COMPONENT
 
 _DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$")
-_STEP_NAME = re.compile(r"[a-z][a-z0-9._-]*")
+_STEP_NAME = re.compile(rf"(?=[a-z]){COMPONENT}")
 _ARG_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 _PINNED = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}")
@@ -213,7 +214,8 @@ class _Reader:
             hint = f"engines differ in how they compare names; write {name.lower()}"
             self._fail("step-name", f"the step name {name} is not in lower case", hint)
         if not _STEP_NAME.fullmatch(name) or name in _RESERVED_NAMES:
-            hint = "a name is a letter followed by letters, digits, '.', '_' or '-', not scratch or context"
+            hint = "a name is a letter followed by letters and digits, with single '.', '_' or '-' between them, "
+            hint += "not scratch or context"
             self._fail("step-name", f"{name} cannot be the name of a step", hint)
         for step in self.steps:
             if step.name == name:

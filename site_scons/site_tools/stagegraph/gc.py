@@ -38,7 +38,10 @@ def collect(engine: Engine, images_dir: str, out: TextIO, *, dry: bool) -> None:
     """
     with contextlib.nullcontext() if dry else StoreLock(engine.store()).held(alone=True):
         store, stored = engine.store(), engine.images()
-        doomed = find(stored, needed({images_dir, *_registered(store)}), made(store))
+        checkouts = {images_dir, *_registered(store)}
+        vanished = sorted(path for path in checkouts if not os.path.isdir(path))
+        out.writelines(f"note: {path} is gone, so nothing is kept for it\n" for path in vanished)
+        doomed = find(stored, needed(checkouts), made(store))
         verb = "would remove" if dry else "removes"
         out.writelines(f"{verb} {image.id[7:19]}  {', '.join(image.names) or '(no name)'}\n" for image in doomed)
         if not dry:
@@ -102,12 +105,10 @@ def _forget(store: str, image_ids: Iterable[str]) -> None:
 
 
 def _registered(store: str) -> set[str]:
-    """The record directories of all checkouts that built into this store and still exist."""
+    """The record directories of all checkouts that built into this store, those that are gone as well."""
     directory = os.path.join(store, "roots")
     found = set()
     for name in os.listdir(directory) if os.path.isdir(directory) else ():
-        with open(os.path.join(directory, name), encoding="utf-8") as file:
-            path = file.read().strip()
-        if os.path.isdir(path):
-            found.add(path)
+        with open(os.path.join(directory, name), "rb") as file:
+            found.add(os.fsdecode(file.read().removesuffix(b"\n")))
     return found

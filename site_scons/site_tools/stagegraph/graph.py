@@ -119,7 +119,7 @@ class Graph:
 
     def _args(self, stage: Stage, step: Step) -> list[Arg]:
         """The ARGs a step sees: its own, and the global ones that its FROM names in --platform."""
-        named = [arg for arg in stage.dockerfile.args if f"${{{arg.name}}}" in step.platform]
+        named = [arg for arg in stage.dockerfile.args if step.platform in (f"${arg.name}", f"${{{arg.name}}}")]
         return [*step.args, *(arg for arg in named if arg.name not in {own.name for own in step.args})]
 
     def _parents(self, stage: Stage, step: Step, named: Mapping[str, Node]) -> Iterable[Parent]:

@@ -94,6 +94,7 @@ def declare(project: Project, name: str, path: str, sources: list[GraphFile]) ->
     node.attributes.project = project
     node.attributes.graph_node = name
     node.precious = True
+    node.nocache = True  # a CacheDir of the user's would bring back an old record without its image
     _BUILDER(env, target=[node], source=list(sources))
     return node  # type: ignore[no-any-return]
 

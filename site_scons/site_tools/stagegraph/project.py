@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import dockerfile, nodes, plan, settings
+from . import dockerfile, names, nodes, plan, settings
 from .errors import UserError
 from .graph import KNOWN_ARCHES, Graph, Stage, export_node, root_node
 from .model import Dockerfile, Node
@@ -78,6 +79,7 @@ class Project:
         final: str,
     ) -> Any:
         """Declare a stage; returns the SCons node of its final step."""
+        names.check_component("a stage", name)
         if path not in self._dockerfiles:
             self.space.read_beside(path)
             self._dockerfiles[path] = dockerfile.load(self.root, path, self._parsed)
@@ -107,6 +109,7 @@ class Project:
 
     def root_filesystem(self, name: str, arch: str, given: Mapping[str, str], location: str, lane: str) -> Any:
         """Declare a root file system; returns its SCons node."""
+        names.check_component("a root", name)
         node = self.graph.add(
             root_node(name, arch, given, lane=lane, profile=self.profile, out=OUT, location=location)
         )
@@ -135,7 +138,7 @@ class Project:
         if not repository:
             known = "IMAGE_REPO" in self.values.names
             repository = self.values.value("IMAGE_REPO") if known else DEFAULT_REPOSITORY
-        return f"{repository}:{tag}"
+        return names.tagged(repository, tag)
 
     def _declare(self, node: Node) -> None:
         path = node.record
@@ -145,7 +148,8 @@ class Project:
         self.targets.files[node.name] = nodes.declare(self, node.name, self._path(path), parents)
 
     def _path(self, path: str) -> str:
-        return path if os.path.isabs(path) else f"#{path}"
+        """A path for SCons, which would expand a ``$`` in it."""
+        return (path if os.path.isabs(path) else f"#{path}").replace("$", "$$")
 
     def _name(self, image: Any) -> str:
         """The graph node behind what a builder returned."""
@@ -265,8 +269,10 @@ def _timestamp(values: Values) -> int:
     if "SOURCE_DATE_EPOCH" not in values.names:
         return DEFAULT_TIMESTAMP
     text = values.value("SOURCE_DATE_EPOCH")
-    if not text.isdecimal():
-        raise UserError("value-type", f"SOURCE_DATE_EPOCH is {text!r}", hint="give seconds since 1970 as a number")
+    if not re.fullmatch(r"[0-9]{1,11}", text):  # up to the year 5138
+        raise UserError(
+            "value-type", f"SOURCE_DATE_EPOCH is {text!r}", hint="give seconds since 1970 as a number of at most 11 digits"
+        )
     return int(text)
 
 

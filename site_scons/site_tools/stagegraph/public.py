@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -45,7 +47,11 @@ def setup(
     providers:     the providers that the steps can carry out; another one ends the reading
     """
     settings.register()
+    for stream in (sys.__stdout__, sys.__stderr__):  # SCons puts a wrapper of its own over these
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a sentence with → or a file's name must not end a run
     try:
+        settings.refuse_unsupported()
         root = env.Dir("#").get_abspath()
         chosen = settings.setting("PROFILE", profile)
         values = _values(root, versions_file, profiles, chosen, variables)

@@ -130,8 +130,8 @@ def register_roots(store: str, images: str) -> None:
     """Tell the store that the records below ``images`` need their images: ``scons gc`` asks all checkouts."""
     directory = os.path.join(store, "roots")
     os.makedirs(directory, exist_ok=True)
-    name = hashlib.sha256(images.encode()).hexdigest()[:16]
-    write_atomically(os.path.join(directory, name), f"{images}\n".encode())
+    path = os.fsencode(images)
+    write_atomically(os.path.join(directory, hashlib.sha256(path).hexdigest()[:16]), path + b"\n")
 
 
 def _watch_signals() -> None:

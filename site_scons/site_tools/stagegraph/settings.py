@@ -59,6 +59,16 @@ def register() -> None:
     AddOption("--list-targets", dest="list_targets", action="store_true", help="print the targets and exit")
 
 
+def refuse_unsupported() -> None:
+    """Raise ``UserError`` for a way to run SCons in which answers could be stale."""
+    if GetOption("interactive"):
+        raise UserError(
+            "command-words",
+            "--interactive would go by files as they were when it was started",
+            hint="run scons once for each command; a run that has nothing to do takes a fraction of a second",
+        )
+
+
 def option(name: str) -> Any:
     """The value of a command-line option of SCons or of this tool."""
     return GetOption(name)

@@ -181,11 +181,20 @@ class Worker:
         """Build a step from a copy of what was signed: the checkout may be edited meanwhile."""
         number = next(self._files)
         context = os.path.join(self.run.scratch, f"context-{number}")
+        self._fetch(engine, decision.node)
         self.space.write_context(decision.node, decision.ledger["files"], context)
         try:
             return engine.build(self._request(decision, context, os.path.join(self.run.path, f"iid-{number}")), log)
         finally:
             remove_tree(context)
+
+    def _fetch(self, engine: Engine, node: Node) -> None:
+        """Pull the external images that a step names by digest and that the store does not hold: builds pull nothing."""
+        store = self.space.store()
+        assert store is not None
+        for reference in node.images:
+            if not store.named(reference):
+                store.add(engine.pull(reference, node.platform), [reference])
 
     def _request(self, decision: Decision, context: str, iidfile: str) -> BuildRequest:
         node = decision.node
