@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fake_engine import FakeEngine
-from stagegraph import process, runs
+from stagegraph import leftovers, process, runs
 from stagegraph.engines.base import Engine
 from stagegraph.errors import UserError
 from stagegraph.model import LABEL_NODE, LABEL_SIGNATURE
@@ -76,11 +76,12 @@ import sys
 sys.path[:0] = {path!r}
 from contract.support import Project, make_engine
 from pathlib import Path
-from stagegraph import process, runs
+from stagegraph import leftovers, process, runs
 kind, store, context, base, node = sys.argv[1:]
 run = runs.open_run()
 process.set_scratch(run.scratch)
 project = Project(make_engine(kind, Path(store)), Path(context))
+leftovers.register(project.engine.store(), run)
 secret = run.secret("transport", "APT_MIRROR_URL=geheim\\n")
 (project.path / "Dockerfile").write_text((project.path / f"Dockerfile.{{node}}").read_text())
 request = project.request("one", base, secret=secret, node=node)
@@ -117,7 +118,7 @@ def test_after_a_kill_the_next_run_sweeps_and_living_builds_go_on(
                     str(store[1]) in line and f"hold/{n}" in line for line in runs_in(store[1])
                 )
             )
-    assert runs.dead_runs() == {}
+    assert leftovers.dead_in(engine.store()) == {}
     assert len(containers(engine)) == 2
 
     killed = builders["killed"][1]
@@ -126,13 +127,10 @@ def test_after_a_kill_the_next_run_sweeps_and_living_builds_go_on(
     assert killed.stdout is not None
     killed.stdout.close()
     wait_for(lambda: not any(str(tmp_path / "killed") in line for line in runs_in(store[1])))
-    dead = runs.dead_runs()
-    assert list(dead) == [ids["killed"]]
-    removed = engine.sweep(dead)
-    runs.remove_dead(dead)
-    assert len(removed) == 1
+    assert list(leftovers.dead_in(engine.store())) == list(runs.dead_runs()) == [ids["killed"]]
+    assert leftovers.sweep(engine) == []
     assert len(containers(engine)) == 1
-    assert runs.dead_runs() == {}
+    assert leftovers.dead_in(engine.store()) == runs.dead_runs() == {}
     assert engine.sweep({}) == []
 
     project, living = builders["living"]

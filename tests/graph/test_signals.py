@@ -214,3 +214,53 @@ def test_no_op_removes_what_a_killed_run_left(project: Project) -> None:
     project.good("bootstrap")
     assert project.engine.journal("sweep")
     assert runs_left(project) == []
+
+
+def test_container_of_a_killed_run_is_found_by_the_next_run_in_its_store(project: Project, place: Path) -> None:
+    """In between comes a run in another store, which takes the run's directory away and knows nothing of the container."""
+    process = start_held(project, "base")
+    process.kill()
+    finish(process)
+    wait_until_gone(project)
+    containers = project.store / "root" / "containers"
+    assert list(containers.iterdir())
+    other = Project(place / "other", place / "other-store")
+    other.good("bootstrap")
+    assert runs_left(project) == []
+    assert list(containers.iterdir())
+    project.engine.unset("hold", "base")
+    project.good("base")
+    assert list(containers.iterdir()) == []
+    assert list((project.store / "root" / "stagegraph" / "runs").glob("2*")) == []
+
+
+def test_next_run_finds_what_lies_at_another_place_for_temporary_files(project: Project, place: Path) -> None:
+    process = start_held(project, "base")
+    process.kill()
+    finish(process)
+    wait_until_gone(project)
+    assert len(runs_left(project)) == 1
+    (place / "elsewhere").mkdir()
+    project.engine.unset("hold", "base")
+    project.good("base", env={"XDG_RUNTIME_DIR": str(place / "elsewhere")})
+    assert runs_left(project) == []
+    assert list((project.store / "root" / "containers").iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_leftover_that_cannot_be_removed_is_a_note(project: Project) -> None:
+    process = start_held(project, "base")
+    process.kill()
+    finish(process)
+    wait_until_gone(project)
+    (left,) = (project.scratch / "tmp" / f"stagegraph-scratch-{os.getuid()}").glob("2*")
+    (left / "m").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(left / "m")], check=True)
+    try:
+        project.engine.unset("hold", "base")
+        for _ in range(2):
+            assert f"note: what a killed run left was not removed: {left}" in project.good("base").stderr
+    finally:
+        subprocess.run(["umount", str(left / "m")], check=True)
+    assert "note" not in project.good("base").stderr
+    assert not left.exists()

@@ -75,7 +75,7 @@ def test_a_killed_run_is_dead_and_a_living_one_is_not() -> None:
         assert os.listdir(path)
         scratch = os.path.join(os.path.dirname(mine.scratch), run_id)
         assert os.path.isdir(scratch)
-        runs.remove_dead(dead)
+        assert runs.remove_dead() == []
         assert runs.dead_runs() == {}
         assert not os.path.exists(path)
         assert not os.path.exists(scratch)
@@ -87,7 +87,7 @@ def test_scratch_of_a_run_that_a_reboot_forgot_is_removed() -> None:
     with runs.open_run() as run:
         lost = os.path.join(os.path.dirname(run.scratch), "20200101T000000Z-0000")
         os.mkdir(lost)
-        runs.remove_dead([])
+        assert runs.remove_dead() == []
         assert not os.path.exists(lost)
         assert os.path.isdir(run.scratch)
 
@@ -97,16 +97,48 @@ def test_scratch_of_a_living_run_elsewhere_stays(places: Path, monkeypatch: pyte
     with runs.open_run() as run:
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(places / "other"))
         with runs.open_run() as beside:
-            runs.remove_dead(runs.dead_runs())
+            assert runs.remove_dead() == []
             assert os.path.isdir(run.scratch)
             assert os.path.isdir(beside.scratch)
+
+
+def test_directory_of_a_killed_run_elsewhere_goes_when_it_is_named(
+    places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = in_child("runs.open_run()")
+    (path,) = runs.dead_runs().values() or [os.path.join(runs._base(), name) for name in runs.names(runs._base())]
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(places / "TMPDIR"))
+    assert runs.remove_dead([path]) == []
+    assert os.path.isdir(path)
+    kill(child)
+    assert runs.remove_dead([path]) == []
+    assert not os.path.exists(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_what_cannot_be_removed_is_named_and_not_emptied(places: Path) -> None:
+    child = in_child("runs.open_run()")
+    kill(child)
+    ((run_id, _),) = runs.dead_runs().items()
+    scratch = places / "TMPDIR" / f"stagegraph-scratch-{os.getuid()}" / run_id
+    (scratch / "m").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(scratch / "m")], check=True)
+    try:
+        (scratch / "m" / "theirs").write_text("x")
+        (problem,) = runs.remove_dead()
+        assert f"'{scratch}/m' is mounted there" in problem
+        assert (scratch / "m" / "theirs").exists()
+    finally:
+        subprocess.run(["umount", str(scratch / "m")], check=True)
+    assert runs.remove_dead() == []
+    assert not scratch.exists()
 
 
 def test_one_place_for_all_is_enough(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(places / "TMPDIR"))
     with runs.open_run() as run:
         assert run.path != run.scratch
-        runs.remove_dead(runs.dead_runs())
+        assert runs.remove_dead() == []
         assert os.path.isdir(run.scratch)
 
 

@@ -141,10 +141,15 @@ def _sweep(project: Project) -> None:
     """Remove what killed runs left, although there is nothing to build; a secret may be among it."""
     from . import runs
 
+    if not runs.any_dead():
+        return
+    from . import leftovers
+
     try:
-        runs.sweep(lambda dead: project.engine().sweep(dead))
+        problems = leftovers.sweep(project.engine())
     except UserError as problem:
-        sys.stderr.write(f"note: what a killed run left was not removed: {problem.message}\n")
+        problems = [problem.message]
+    sys.stderr.writelines(f"note: what a killed run left was not removed: {problem}\n" for problem in problems)
 
 
 def _is_done(decisions: dict[str, Decision]) -> bool:

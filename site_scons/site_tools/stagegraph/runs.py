@@ -13,10 +13,11 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
+from . import mounts
 from .errors import UserError
 
 
@@ -33,6 +34,12 @@ class Run:
         self.path = path
         self.scratch = scratch
         self._locks = list(locks)
+        self._entries: list[str] = []
+
+    def hold(self, path: str, descriptor: int) -> None:
+        """Keep a locked file until the end of the run, which removes it."""
+        self._entries.append(path)
+        self._locks.append(descriptor)
 
     def secret(self, name: str, text: str) -> str:
         """Write ``text`` into a new file that only we can read, mode 0600; returns its path, which begins with ``name``.
@@ -50,6 +57,8 @@ class Run:
         if self._locks:
             remove_tree(self.path)
             remove_tree(self.scratch)
+            while self._entries:
+                os.unlink(self._entries.pop())
             while self._locks:
                 os.close(self._locks.pop())
 
@@ -70,7 +79,7 @@ def new_id() -> str:
 def open_run() -> Run:
     """Make the directories of this run and hold their locks; the caller closes it."""
     base, scratch_base = _base(), _scratch_base()
-    with _guard(base), _guard(scratch_base):
+    with guard(base), guard(scratch_base):
         run_id = new_id()
         while os.path.lexists(os.path.join(base, run_id)):
             run_id = new_id()
@@ -84,33 +93,34 @@ def open_run() -> Run:
 
 
 def dead_runs() -> dict[str, str]:
-    """The runs that were killed: run id → its directory, for ``Engine.sweep`` and then ``remove_dead``."""
+    """The runs that were killed, of those with a directory where ours is: run id → its directory."""
     base = _base()
-    with _guard(base):
-        return {name: os.path.join(base, name) for name in _names(base) if _is_dead(os.path.join(base, name))}
+    with guard(base):
+        return {name: os.path.join(base, name) for name in names(base) if _is_dead(os.path.join(base, name))}
 
 
-def remove_dead(dead: Iterable[str]) -> None:
-    """Remove the directories of these dead runs (ids from ``dead_runs``), and the scratch directories of all dead runs.
+def any_dead() -> bool:
+    """Whether a killed run left a directory."""
+    return any(_is_dead(os.path.join(base, name)) for base in (_base(), _scratch_base()) for name in names(base))
 
-    Each kind of directory has a lock of its own: two runs can have their run directories at different places (another
-    XDG_RUNTIME_DIR) and their scratch directories at one.
+
+def remove_dead(elsewhere: Iterable[str] = ()) -> list[str]:
+    """Remove the directories of killed runs: those where ours are, and these ``elsewhere``.
+
+    Returns a sentence for each that could not be removed. Each directory has a lock of its own: two runs can have their
+    run directories at different places (another XDG_RUNTIME_DIR) and their scratch directories at one.
     """
     base, scratch_base = _base(), _scratch_base()
-    with _guard(base), _guard(scratch_base):
-        paths = [os.path.join(base, name) for name in dead]
-        paths += [os.path.join(scratch_base, name) for name in _names(scratch_base)]
-        for path in paths:
-            if _is_dead(path):
-                remove_tree(path)
-
-
-def sweep(sweep_store: Callable[[Mapping[str, str]], object]) -> None:
-    """Remove all that killed runs left; ``sweep_store`` (``Engine.sweep``) does it in the engine's store."""
-    dead = dead_runs()
-    if dead:
-        sweep_store(dead)
-    remove_dead(dead)
+    problems = []
+    with guard(base), guard(scratch_base):
+        paths = [os.path.join(where, name) for where in (base, scratch_base) for name in names(where)]
+        for path in {**dict.fromkeys(paths), **dict.fromkeys(elsewhere)}:
+            try:
+                if _is_dead(path):
+                    remove_tree(path)
+            except (OSError, UserError) as problem:
+                problems.append(f"{path}: {problem.message if isinstance(problem, UserError) else problem.strerror}")
+    return problems
 
 
 class TreeLock:
@@ -227,7 +237,7 @@ def _private(name: str, candidates: Sequence[str]) -> str:
 
 
 @contextlib.contextmanager
-def _guard(base: str) -> Iterator[None]:
+def guard(base: str) -> Iterator[None]:
     """Keeps a run that is just being made from looking dead to another."""
     descriptor = os.open(os.path.join(base, ".guard"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -237,27 +247,39 @@ def _guard(base: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _names(base: str) -> list[str]:
+def names(base: str) -> list[str]:
+    """What lies in a directory of runs, our own files left out."""
     return sorted(name for name in os.listdir(base) if not name.startswith("."))
 
 
 def _is_dead(path: str) -> bool:
+    """Whether a run's directory belongs to nobody."""
+    lock = os.path.join(path, "lock")
+    return os.path.isdir(path) and (not os.path.exists(lock) or not is_locked(lock))
+
+
+def is_locked(path: str) -> bool:
+    """Whether a process holds the lock of a file; one that is gone is not locked."""
     try:
-        descriptor = os.open(os.path.join(path, "lock"), os.O_RDWR)
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
-        return os.path.isdir(path)
+        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
+        return True
     finally:
         os.close(descriptor)
-    return True
+    return False
 
 
 def remove_tree(path: str) -> None:
-    """Remove a directory, perhaps together with another run; anything else that hinders is an error."""
+    """Remove a directory, perhaps together with another run; anything else that hinders is an error.
+
+    Raises ``UserError`` code tree-mounted for what is mounted in it.
+    """
     while os.path.lexists(path):
+        mounts.refuse(path)
         with contextlib.suppress(FileNotFoundError):
             if os.geteuid() != 0:
                 _open_up(path)

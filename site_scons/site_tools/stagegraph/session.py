@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 
-from . import process, runs
+from . import leftovers, process, runs
 from .engines import detect
 from .errors import UserError, from_missing_module, from_os_error
 from .plan import UP_TO_DATE, Planner
@@ -79,8 +79,10 @@ class Session:
                     raise from_missing_module(problem) from problem
                 self._store_lock = StoreLock(engine.store())
                 self._store_lock.acquire(alone=False)
-                runs.sweep(engine.sweep)
+                for problem in leftovers.sweep(engine):
+                    sys.stderr.write(f"note: what a killed run left was not removed: {problem}\n")
                 self._run = runs.open_run()
+                leftovers.register(engine.store(), self._run)
                 process.set_scratch(self._run.scratch)
                 register_roots(engine.store(), os.path.join(self._space.root, "out", "images"))
                 self._worker = Worker(self._space, self.planner, self._run, self._settings, self._terminal)
