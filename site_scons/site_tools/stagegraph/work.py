@@ -258,10 +258,8 @@ class Worker:
     def _name(self, node: Node, image_id: str, own: tuple[str, ...]) -> None:
         """Names for people first, our own tag last: it says that all checks were passed."""
         names = (*node.tags, *own)
-        engine = self.space.engine()
-        for group in (node.tags, own):
-            if group:
-                engine.tag(image_id, group)
+        if names:
+            self.space.engine().tag(image_id, names)
         store = self.space.store()
         if store is not None:
             store.add(image_id, names)

@@ -54,7 +54,7 @@ class Engine(Protocol):
         """Run ``build_argv``; output goes to ``log``. Returns the id of the new image, read from the iidfile."""
 
     def tag(self, image_id: str, names: Sequence[str]) -> None:
-        """Give the image these names, taking them from any image that bore them."""
+        """Give the image these names in this order, taking them from any image that bore them."""
 
     def untag(self, names: Sequence[str]) -> None:
         """Take these names away; the images stay."""
