@@ -10,52 +10,15 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
+import bake
 import projects
-from generate import HERE, Shape
+from case import LARGE, SMALL, TRIVIAL, Bench, Group
+from generate import HERE
 from projects import SCONS
-from timing import Command, Series, alternate, once
+from timing import Command, alternate, once
 
 sys.path.insert(0, os.path.join(projects.ROOT, "site_scons", "site_tools"))
-
-SMALL = Shape(nodes=30, files=300, deps=10)
-LARGE = Shape(nodes=300, files=5000, deps=17)
-#: Few, since each is a real engine call.
-TRIVIAL = Shape(nodes=8, files=20, deps=2, steps=4)
-
-
-@dataclass(frozen=True)
-class Group:
-    """Series measured in one alternation; ``series[0]`` is what the others are compared with.
-
-    notes: what a reader has to know; missing: what could not be measured, and why
-    """
-
-    title: str
-    series: tuple[Series, ...]
-    notes: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Bench:
-    """Where the bench works and how often it measures."""
-
-    directory: str
-    rounds: int
-
-    def path(self, name: str) -> str:
-        return os.path.join(self.directory, name)
-
-    def store(self, name: str) -> list[str]:
-        """The options of buildah for a store of the bench's own, as ``--store`` gives them."""
-        return [
-            "--root",
-            os.path.join(self.path(name), "root"),
-            "--runroot",
-            os.path.join(self.path(name), "run"),
-        ]
 
 
 def no_op_real(bench: Bench) -> Iterator[Group]:
@@ -93,54 +56,23 @@ def no_op_generated(bench: Bench) -> Iterator[Group]:
 
 
 def cached_engine(bench: Bench) -> Iterator[Group]:
-    """A no-op of images that buildah built, against its own layer cache and BuildKit's on the same files."""
-    title = f"no-op at {SMALL.nodes} real images, against the engines' own caches"
+    """A no-op of images that buildah built, against its own layer cache on the same files."""
+    title = f"no-op at {SMALL.nodes} real images, against the engine's own cache"
     if not shutil.which("buildah"):
         yield Group(title, (), missing=("buildah: it is not installed",))
         return
-    empty = projects.empty(bench.path("empty-3"))
-    project = bench.path("real")
-    projects.generate(project, SMALL)
-    store = f"--store={bench.path('store')}"
-    once(Command("build", (*SCONS, store), project))
-    projects.settle(Command("scons", (*SCONS, store), project))
-    image = f"s{(SMALL.nodes - 1) // SMALL.steps:02}"
+    project, words = projects.built_by_buildah(bench.path("real"), bench.path("store"), SMALL)
     chain = Command("cached buildah bud --layers", ("bash", "chain.sh", *bench.store("chain-store")), project)
     once(chain)
     commands = [
-        Command("empty scons", SCONS, empty),
-        Command("scons, the export", (*SCONS, store), project),
-        Command("scons, the last image", (*SCONS, store, image), project),
+        Command("empty scons", SCONS, projects.empty(bench.path("empty-3"))),
+        Command("scons, the export", words, project),
+        Command("scons, the last image", (*words, SMALL.last), project),
         Command("buildah images alone", ("buildah", *bench.store("store"), "images", "--json"), project),
         chain,
     ]
-    missing = []
-    reason = no_buildkit()
-    if reason:
-        missing.append(f"docker buildx bake: {reason}")
-    else:
-        commands.append(
-            Command(
-                "cached docker buildx bake", ("docker", "buildx", "bake", "-f", "docker-bake.json"), project
-            )
-        )
     series = alternate(commands, max(3, bench.rounds // 3))
-    yield Group(title, tuple(series), ("buildah has a store of its own on this disk",), tuple(missing))
-
-
-def no_buildkit() -> str:
-    """Why bake cannot be measured, empty when a BuildKit answers."""
-    if not shutil.which("docker"):
-        return "docker is not installed"
-    done = subprocess.run(
-        ["docker", "buildx", "inspect", "--bootstrap"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    said = (done.stderr or done.stdout).strip().splitlines() or ["no answer"]
-    return "" if done.returncode == 0 else f"no BuildKit answers ({said[-1]})"
+    yield Group(title, tuple(series), ("buildah has a store of its own on this disk",))
 
 
 def overhead(bench: Bench) -> Iterator[Group]:
@@ -151,7 +83,6 @@ def overhead(bench: Bench) -> Iterator[Group]:
         return
     project = bench.path("trivial")
     projects.generate(project, TRIVIAL)
-    image = f"s{(TRIVIAL.nodes - 1) // TRIVIAL.steps:02}"
     store = f"--store={bench.path('plugin-store')}"
 
     def fresh_for_plugin() -> None:
@@ -168,7 +99,7 @@ def overhead(bench: Bench) -> Iterator[Group]:
     calls_argv = (sys.executable, os.path.join(HERE, "engine_calls.py"), project, bench.path("calls-store"))
     commands = [
         Command("the engine calls alone", calls_argv, project, before=fresh_for_calls),
-        Command("scons", (*SCONS, store, image), project, before=fresh_for_plugin),
+        Command("scons", (*SCONS, store, TRIVIAL.last), project, before=fresh_for_plugin),
     ]
     calls, ours = alternate(commands, max(3, bench.rounds // 4), warmup=0)
     own = (
@@ -239,6 +170,7 @@ CASES: dict[str, Callable[[Bench], Iterator[Group]]] = {
     "real": no_op_real,
     "generated": no_op_generated,
     "cached": cached_engine,
+    "bake": bake.no_op,
     "overhead": overhead,
     "rootfs": rootfs,
 }

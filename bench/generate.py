@@ -19,22 +19,13 @@ import tarfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
+from case import Shape
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 SITE_TOOLS = os.path.join(os.path.dirname(HERE), "site_scons", "site_tools")
 
 #: The name under which bake hands a stage's parent over; a context name, never pulled.
 BAKE_BASE = "bench-base"
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A size of graph: ``nodes`` steps, ``steps`` a Dockerfile, each taking ``deps`` of ``files`` files."""
-
-    nodes: int
-    files: int
-    deps: int
-    steps: int = 10
-    seed: int = 1
 
 
 @dataclass(frozen=True)
@@ -218,6 +209,9 @@ def _bake(stages: list[GeneratedStage]) -> dict[str, object]:
             "dockerfile": stage.dockerfile,
             "context": ".",
             "args": {"BASE_IMAGE": "scratch"},
+            "tags": [f"localhost/bench/{stage.name}"],
+            # Its provenance holds times: with it each run would leave other images than the one before.
+            "attest": ["type=provenance,disabled=true"],
         }
         if stage.parent:
             target |= {"args": {"BASE_IMAGE": BAKE_BASE}, "contexts": {BAKE_BASE: f"target:{stage.parent}"}}

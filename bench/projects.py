@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 
-from generate import HERE, Shape, generate, write, write_root
+from case import Shape
+from generate import HERE, generate, write, write_root
 from timing import Command, Failed, once
 
 ROOT = os.path.dirname(HERE)
@@ -46,6 +47,16 @@ def generated(directory: str, shape: Shape) -> str:
         if shutil.which(tool):
             once(Command(tool, (tool,), directory))
     return directory
+
+
+def built_by_buildah(directory: str, store: str, shape: Shape) -> tuple[str, tuple[str, ...]]:
+    """A generated project whose images buildah built into ``store``, and the words of its no-op; cases may share it."""
+    words = (*SCONS, f"--store={store}")
+    if not os.path.isdir(directory):
+        generate(directory, shape)
+    once(Command("build", words, directory))
+    settle(Command("no-op", words, directory))
+    return directory, words
 
 
 def copy_of_repository(directory: str) -> str:

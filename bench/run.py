@@ -19,7 +19,8 @@ import subprocess
 import sys
 import tempfile
 
-from cases import CASES, Bench, Group, drop_store
+from case import Bench, Group
+from cases import CASES, drop_store
 from timing import Failed
 
 _VERSIONS = {
