@@ -212,10 +212,10 @@ class Project:
         given = {**self.environment, **(env or {})}
         return run_scons(self.words(*words), cwd or self.path, self.scratch, given)
 
-    def start(self, *words: str, env: Mapping[str, str] | None = None):
-        """Start scons as a process of its own."""
+    def start(self, *words: str, env: Mapping[str, str] | None = None, terminal: int | None = None):
+        """Start scons as a process of its own, on a terminal when one is given."""
         self.engine.clear_journal()
-        return start_scons(self.words(*words), self.path, {**self.environment, **(env or {})})
+        return start_scons(self.words(*words), self.path, {**self.environment, **(env or {})}, terminal)
 
     def good(self, *words: str, env: Mapping[str, str] | None = None) -> Result:
         """One run that must end well."""

@@ -107,17 +107,22 @@ def _main(words: Sequence[str]) -> int:
 
 
 def start_scons(
-    words: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None
+    words: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None, terminal: int | None = None
 ) -> subprocess.Popen[str]:
-    """Start ``scons WORDS`` as a process in a session of its own; its two streams come as one pipe."""
+    """Start ``scons WORDS`` as a process in a session of its own; its two streams come as one pipe.
+
+    terminal: a terminal's descriptor; all three streams are there then, and its Ctrl-C goes to the session
+    """
     code = "from graph import runner; import SCons.Script.Main; runner.know_fake_engine(); SCons.Script.Main.main()"
+    if terminal is not None:
+        code = f"import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); {code}"
     return subprocess.Popen(
         [sys.executable, "-P", "-c", code, *words],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TOOLS), str(TESTS)]), **(env or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL if terminal is None else terminal,
+        stdout=subprocess.PIPE if terminal is None else terminal,
+        stderr=subprocess.STDOUT if terminal is None else terminal,
         text=True,
         start_new_session=True,
     )

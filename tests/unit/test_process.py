@@ -12,6 +12,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,15 @@ def test_a_log_on_a_full_disk_is_an_error_and_the_child_is_gone(guard: str) -> N
     assert error.value.code == "log-write"
     assert "/dev/full" in error.value.message
     wait_for(lambda: not alive(word))
+
+
+def test_threads_that_begin_at_once_guard_their_children_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each gets the one answer, also while another thread is still asking whether namespaces can be made."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(process, "_can_unshare", None)
+    monkeypatch.setattr(process, "_namespaces", lambda: ["sh", "-c", 'sleep 0.3; exec "$@"', "sh"])
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: process._unshare_works(), range(4))) == [True] * 4
 
 
 def test_stop_all_lets_a_child_clean_up(guard: str, tmp_path: Path) -> None:

@@ -67,7 +67,9 @@ def _build(target: list[Any], source: list[Any], env: Any) -> None:
     try:
         project.bring_up_to_date(node.attributes.graph_node)
     except UserError as problem:
-        raise SCons.Errors.BuildError(node=node, errstr=problem.message, exitstatus=2) from problem
+        from .report import plain
+
+        raise SCons.Errors.BuildError(node=node, errstr=plain(problem.message), exitstatus=2) from problem
 
 
 def _check(target: list[Any], source: list[Any], env: Any) -> None:

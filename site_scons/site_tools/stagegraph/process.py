@@ -128,6 +128,7 @@ _children: set[_Child] = set()
 _stopping = False
 _scratch = ""
 _can_unshare: bool | None = None
+_probing = threading.Lock()
 
 
 def set_scratch(directory: str) -> None:
@@ -147,22 +148,19 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def _unshare_works() -> bool:
-    """Whether we may make namespaces; asked once, by making some."""
+    """Whether we may make namespaces; asked once, by making some. A thread that comes meanwhile waits for the answer."""
     global _can_unshare
-    if _can_unshare is None:
-        _can_unshare = False
-        if os.geteuid() == 0:
-            with contextlib.suppress(OSError):
-                probe = subprocess.run(
-                    [*_namespaces(), "true"],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    env=environment(),
-                    check=False,
-                )
-                _can_unshare = probe.returncode == 0
-    return _can_unshare
+    with _probing:
+        if _can_unshare is None:
+            _can_unshare = False
+            if os.geteuid() == 0:
+                with contextlib.suppress(OSError):
+                    probe = subprocess.run(
+                        [*_namespaces(), "true"], stdin=subprocess.DEVNULL, capture_output=True,
+                        env=environment(), check=False,
+                    )  # fmt: skip
+                    _can_unshare = probe.returncode == 0
+        return _can_unshare
 
 
 def _namespaces() -> list[str]:

@@ -54,6 +54,7 @@ class Session:
         try:
             worker.bring_up_to_date(name)
         except process.Stopped as problem:
+            self._terminal.stopped(name)
             raise UserError("run-stopped", f"{name} was stopped") from problem
         except OSError as problem:
             refused = from_os_error(problem)
