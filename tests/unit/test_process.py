@@ -247,7 +247,7 @@ def test_stop_all_kills_what_does_not_listen(guard: str) -> None:
     wait_for(lambda: not alive(word))
 
 
-@pytest.mark.parametrize("way", ["run", "stream"])
+@pytest.mark.parametrize("way", ["run", "stream", "capture"])
 def test_a_kill_of_our_own_process_kills_its_children(guard: str, way: str) -> None:
     word, below = (f"0.{os.getpid()}{time.time_ns()}{digit}" for digit in (1, 2))
     script = textwrap.dedent(
@@ -259,6 +259,8 @@ def test_a_kill_of_our_own_process_kills_its_children(guard: str, way: str) -> N
         argv = ["sh", "-c", "sleep 1000 {below} & exec sleep 1000 {word}"]
         if {way == "run"}:
             process.run(argv, open("/dev/null", "wb"))
+        if {way == "capture"}:
+            process.capture(argv, guarded=True)
         with process.stream(argv) as pipe:
             pipe.read()
         """

@@ -309,64 +309,6 @@ def test_sweep_puts_a_tree_back_that_was_moved_aside(tmp_path: Path) -> None:
     assert (tmp_path / "rootfs" / "old").exists()
 
 
-def test_sweep_leaves_what_is_not_ours(tmp_path: Path) -> None:
-    others = {"rootfs.old-mine", "rootfs.new-", "rootfs.new-1-0123abcd.txt", "other.old-1-0123abcd"}
-    for name in others:
-        (tmp_path / name).mkdir()
-    rootfs.sweep(str(tmp_path / "rootfs"))
-    assert {path.name for path in tmp_path.iterdir()} == others
-
-
-@needs_root
-def test_a_tree_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "rootfs").mkdir()
-    (tmp_path / "rootfs" / "theirs").touch()
-    (tmp_path / "source").mkdir()
-    for _ in range(2):  # the refusal leaves nothing behind that would make the place ours
-        with pytest.raises(UserError) as caught:
-            export(packed(tmp_path / "source"), tmp_path)
-        assert caught.value.code == "tree-foreign"
-    assert [path.name for path in (tmp_path / "rootfs").iterdir()] == ["theirs"]
-    (tmp_path / "rootfs" / "theirs").unlink()
-    export(packed(tmp_path / "source"), tmp_path)
-
-
-MOUNTED = """
-import contextlib, io, subprocess, sys
-from stagegraph import exports, rootfs
-from stagegraph.errors import UserError
-place = sys.argv[1]
-subprocess.run(["mount", "--bind", f"{place}/home", f"{place}/it/rootfs/a b"], check=True)
-calls = {
-    "export": lambda: rootfs.export(
-        contextlib.nullcontext(io.BytesIO(open(f"{place}/new.tar", "rb").read())),
-        f"{place}/it/rootfs", listing=f"{place}/it/list.gz"),
-    "remove": lambda: exports.remove(f"{place}/it"),
-}
-try:
-    calls[sys.argv[2]]()
-except UserError as problem:
-    print(problem)
-"""
-
-
-@needs_root
-@pytest.mark.parametrize("what", ["export", "remove"])
-def test_what_is_mounted_in_a_tree_is_never_emptied(tmp_path: Path, what: str) -> None:
-    for folder in ("home", "source/a b", "it"):
-        (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "home" / "letters").write_text("mine")
-    (tmp_path / "new.tar").write_bytes(packed(tmp_path / "source"))
-    export((tmp_path / "new.tar").read_bytes(), tmp_path / "it")
-    command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-c", MOUNTED, str(tmp_path), what]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    assert f"'{tmp_path}/it/rootfs/a b' is mounted there" in done.stdout
-    assert "[tree-mounted]" in done.stdout
-    assert (tmp_path / "home" / "letters").read_text() == "mine"
-    assert (tmp_path / "it" / "rootfs" / "a b").is_dir()
-
-
 def test_exchange_without_renameat2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("fresh", "rootfs"):
         (tmp_path / name).mkdir()

@@ -314,8 +314,9 @@ def capture(
     cwd: str | None = None,
     env: Mapping[str, str] | None = None,
     cleaning: bool = False,
+    guarded: bool = False,
 ) -> str:
-    """The standard output of a short question.
+    """The standard output of a question, or of a short job; one that takes longer is ``guarded`` to die with us.
 
     Raises ``CommandError`` with the command and the end of its standard error when it fails or is missing, ``Stopped``
     after ``stop_all``, unless it is for ``cleaning`` up behind what was stopped.
@@ -324,10 +325,10 @@ def capture(
     out, err = os.memfd_create("stdout"), os.memfd_create("stderr")
     try:
         with _started(
-            argv, cwd=cwd, env=env, stdout=out, stderr=err, guarded=False, cleaning=cleaning
+            argv, cwd=cwd, env=env, stdout=out, stderr=err, guarded=guarded, cleaning=cleaning
         ) as child:
             child.wait()
-        status = child.process.returncode if cleaning else _status(child)
+        status = child.process.returncode if cleaning else _status(child, _tail(err))
         if status != 0:
             raise failed(argv, status, _tail(err))
         return _content(out).decode("utf-8", "replace")

@@ -80,8 +80,8 @@ class Session:
                     raise from_missing_module(problem) from problem
                 self._store_lock = StoreLock(engine.store())
                 self._store_lock.acquire(alone=False)
-                for problem in leftovers.sweep(engine):
-                    sys.stderr.write(f"note: what a killed run left was not removed: {problem}\n")
+                for left in leftovers.sweep(engine):
+                    sys.stderr.write(f"note: what a killed run left was not removed: {left}\n")
                 self._run = runs.open_run()
                 leftovers.register(engine.store(), self._run)
                 process.set_scratch(self._run.scratch)
@@ -150,9 +150,11 @@ def _watch_signals() -> None:
 
     def watch() -> None:
         keep = sender  # the descriptor must live as long as the process
+        grace = GRACE
         while keep:
             data = receiver.recv(64)
             if any(number in stopping for number in data):
-                process.stop_all(GRACE)
+                threading.Thread(target=process.stop_all, args=(grace,), daemon=True).start()
+                grace = 0.0  # whoever asks twice has no time for cleaning up
 
     threading.Thread(target=watch, daemon=True, name="signals").start()

@@ -34,6 +34,9 @@ _TAIL_LINES = 20
 #: Said before anything of a RUN happened, once in several hundred builds (podman 4.3.1, Linux 6.18).
 _COPY_BUSY, _TRIES = b"sealing memfd copy: Device or resource busy", 3
 
+#: Commands that write to the store for as long as an image is large: they must not outlive us, nor the store's lock.
+_LONG = ("pull", "commit", "tag", "untag", "rmi", "from", "config", "create")
+
 #: Proxies are for fetching images only; a build must not see them (they reach a step as transport settings).
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
@@ -95,15 +98,9 @@ class ContainersStoreEngine:
 
     def command(self, *words: str) -> list[str]:
         """The program with the options of its store, then ``words``."""
-        argv = [self.name]
-        for flag, value in (
-            ("--root", self.options.root),
-            ("--runroot", self.options.runroot),
-            ("--storage-driver", self.options.driver),
-        ):
-            if value:
-                argv += [flag, value]
-        return [*argv, *words]
+        where = self.options
+        options = {"--root": where.root, "--runroot": where.runroot, "--storage-driver": where.driver}
+        return [self.name, *(word for option in options.items() if option[1] for word in option), *words]
 
     def ask(
         self,
@@ -117,7 +114,8 @@ class ContainersStoreEngine:
         ``cleaning``: also after the run was stopped (see ``process.capture``).
         """
         try:
-            return process.capture(self.command(*words), env=env, cwd=cwd, cleaning=cleaning)
+            argv = self.command(*words)
+            return process.capture(argv, env=env, cwd=cwd, cleaning=cleaning, guarded=words[0] in _LONG)
         except process.CommandError as error:
             raise self._explained(error) from error
 
