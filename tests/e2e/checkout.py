@@ -127,11 +127,11 @@ class Checkout:
         argv = [program, *self.store_flags(), *words]
         return subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True, cwd=self.folder).stdout
 
-    def file_of(self, image: str, path: str) -> str:
-        """The text of a file in an image of the store."""
+    def run_in(self, image: str, *argv: str) -> str:
+        """What a command prints in a container of an image of the store."""
         container = self.engine("from", "--pull-never", image).strip()
         try:
-            return self.engine("run", "--isolation", "chroot", container, "--", "cat", path)
+            return self.engine("run", "--isolation", "chroot", container, "--", *argv)
         finally:
             self.engine("rm", container)
 

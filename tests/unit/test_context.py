@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stagegraph import context, ignore, inputs, runs, statcache
+from stagegraph import context, ignore, inputs, removal, statcache
 from stagegraph.errors import UserError
 from stagegraph.model import Source
 
@@ -128,7 +128,7 @@ def test_a_closed_directory_is_removed_again(root: Path, tmp_path: Path) -> None
     (root / "d/empty").chmod(0o555)
     made = copy(root, snapshot(root, Source("d", 1)), tmp_path / "copy")
     assert stat.S_IMODE((made / "d/empty").stat().st_mode) == 0o555
-    runs.remove_tree(str(made))
+    removal.remove_tree(str(made))
     assert not made.exists()
 
 

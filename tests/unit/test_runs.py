@@ -48,7 +48,9 @@ def test_a_run_has_two_private_directories_that_go_with_it() -> None:
     with runs.open_run() as run:
         assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{4}", run.id)
         assert os.path.basename(run.path) == os.path.basename(run.scratch) == run.id
-        assert [mode(path) for path in (run.path, run.scratch, os.path.dirname(run.path))] == [0o700] * 3
+        assert [mode(path) for path in (run.path, os.path.dirname(run.path))] == [0o700] * 2
+        # Others pass through, to what belongs to our subordinate ids, and read nothing.
+        assert [mode(path) for path in (run.scratch, os.path.dirname(run.scratch))] == [0o711] * 2
         Path(run.scratch, "big").write_text("x")
     assert not os.path.exists(run.path)
     assert not os.path.exists(run.scratch)

@@ -131,13 +131,13 @@ def remove(directory: str) -> bool:
     there = [path for path in _described_by(directory) if os.path.lexists(path)]
     if not there:
         return False
-    there += [tree] if os.path.lexists(tree) else []
     with place(directory):
+        if os.path.isdir(tree) and not os.path.islink(tree):
+            rootfs.remove(tree)  # first: what describes it is the mark that it is ours
+        elif os.path.lexists(tree):
+            os.unlink(tree)
         for path in there:
-            if path == tree and os.path.isdir(tree) and not os.path.islink(tree):
-                rootfs.remove(tree)
-            else:
-                os.unlink(path)
+            os.unlink(path)
     return True
 
 

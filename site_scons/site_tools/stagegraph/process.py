@@ -30,20 +30,11 @@ from .stampedlog import StampedLog
 
 #: What a child sees of our environment. Everything else is dropped on purpose.
 ENV_ALLOWED = (
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "LANG",
-    "TMPDIR",
-    "XDG_RUNTIME_DIR",
-    "XDG_CONFIG_HOME",
-    "XDG_DATA_HOME",
-    "DBUS_SESSION_BUS_ADDRESS",
-    "REGISTRY_AUTH_FILE",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-)
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME",
+    "DBUS_SESSION_BUS_ADDRESS", "REGISTRY_AUTH_FILE", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    # By which an engine inside `buildah unshare` knows whose store it works in.
+    "_CONTAINERS_USERNS_CONFIGURED", "_CONTAINERS_ROOTLESS_UID", "_CONTAINERS_ROOTLESS_GID",
+)  # fmt: skip
 
 #: Seconds that output may still arrive after the child itself ended (a grandchild can hold the pipe open for ever).
 _DRAIN = 0.2

@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from . import mounts, tarstream, tree
 from .errors import UserError
+from .removal import remove_tree
 
 #: --sparse is about creating archives; holes of a sparse entry are made without it. No --acls: ACLs come as the extended
 #: attributes they are, with numbers; the text form would be looked up among the users of this machine.
@@ -117,8 +118,7 @@ def sweep(destination: str) -> None:
         if not os.path.lexists(destination) and os.path.basename(path).startswith(f"{name}.old-"):
             os.rename(path, destination)
         elif os.path.isdir(path) and not os.path.islink(path):
-            mounts.refuse(path)
-            shutil.rmtree(path)
+            remove_tree(path)
         else:
             os.unlink(path)
 
@@ -131,7 +131,7 @@ def remove(destination: str) -> None:
     mounts.refuse(destination)
     doomed = _beside(destination, "new")  # a name that the next export removes
     os.rename(destination, doomed)
-    shutil.rmtree(doomed)
+    remove_tree(doomed)
 
 
 @contextlib.contextmanager

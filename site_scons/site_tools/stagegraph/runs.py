@@ -10,15 +10,17 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
-from . import mounts
 from .errors import UserError
+from .removal import remove_tree
+
+#: Without root, what engines and mmdebstrap start has our subordinate ids and must get through to its own files.
+_SCRATCH_MODE = 0o711
 
 
 class Run:
@@ -26,7 +28,7 @@ class Run:
 
     id:      its name, ``20261123T035800Z-1a2b``
     path:    the directory, mode 0700, in memory where the system has such a place
-    scratch: a directory on disk for large temporary files (the TMPDIR of engines), mode 0700
+    scratch: a directory on disk for large temporary files (the TMPDIR of engines), which others cannot read
     """
 
     def __init__(self, run_id: str, path: str, scratch: str, locks: Sequence[int]) -> None:
@@ -85,8 +87,9 @@ def open_run() -> Run:
             run_id = new_id()
         path, scratch = os.path.join(base, run_id), os.path.join(scratch_base, run_id)
         locks = []
-        for directory in (path, scratch):
-            os.mkdir(directory, 0o700)
+        for directory, mode in ((path, 0o700), (scratch, _SCRATCH_MODE)):
+            os.mkdir(directory)
+            os.chmod(directory, mode)
             locks.append(os.open(os.path.join(directory, "lock"), os.O_RDWR | os.O_CREAT, 0o600))
             fcntl.flock(locks[-1], fcntl.LOCK_EX)
         return Run(run_id, path, scratch, locks)
@@ -207,16 +210,39 @@ class StoreLock:
 def _base() -> str:
     """The directory of all runs of this user."""
     places = (os.environ.get("XDG_RUNTIME_DIR", ""), "/dev/shm", os.environ.get("TMPDIR", ""), "/tmp")
-    return _private(f"stagegraph-{os.getuid()}", places)
+    return _private(f"stagegraph-{_owner()}", places)
 
 
 def _scratch_base() -> str:
     """The directory of all scratch directories of this user."""
-    return _private(f"stagegraph-scratch-{os.getuid()}", (os.environ.get("TMPDIR", ""), "/var/tmp", "/tmp"))
+    places = [os.environ.get("TMPDIR", ""), "/var/tmp", "/tmp"]
+    if os.geteuid() != 0:
+        places.sort(key=lambda path: not _lets_others_through(path))
+    return _private(f"stagegraph-scratch-{_owner()}", places, _SCRATCH_MODE)
 
 
-def _private(name: str, candidates: Sequence[str]) -> str:
-    """The directory ``name`` below the first candidate that we can write to; ours alone, mode 0700."""
+def _lets_others_through(path: str) -> bool:
+    """Whether a process with one of our subordinate ids gets to what lies in a directory."""
+    path = os.path.abspath(path)
+    ancestors = [path]
+    while ancestors[-1] != "/":
+        ancestors.append(os.path.dirname(ancestors[-1]))
+    return all(os.path.isdir(each) and os.stat(each).st_mode & stat.S_IXOTH for each in ancestors)
+
+
+def _owner() -> int:
+    """The user id that we have outside of a user namespace, where root of the namespace is somebody's (user_namespaces(7))."""
+    own = os.getuid()
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        for line in file:
+            inside, outside, count = map(int, line.split())
+            if inside <= own < inside + count:
+                return outside + own - inside
+    return own
+
+
+def _private(name: str, candidates: Sequence[str], mode: int = 0o700) -> str:
+    """The directory ``name`` below the first candidate that we can write to; ours alone, others at most pass through."""
     place = next(
         (path for path in candidates if path and os.path.isdir(path) and os.access(path, os.W_OK)), ""
     )
@@ -225,9 +251,10 @@ def _private(name: str, candidates: Sequence[str]) -> str:
     path = os.path.join(place, name)
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, 0o700)
+        os.chmod(path, mode)
     # Others can write in /dev/shm and /tmp: a link or a directory of theirs would hand them our secrets.
     state = os.lstat(path)
-    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & 0o077:
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or stat.S_IMODE(state.st_mode) & 0o777 & ~mode:
         raise UserError(
             "run-directory",
             f"'{path}' is not a directory that only we can read",
@@ -271,25 +298,3 @@ def is_locked(path: str) -> bool:
     finally:
         os.close(descriptor)
     return False
-
-
-def remove_tree(path: str) -> None:
-    """Remove a directory, perhaps together with another run; anything else that hinders is an error.
-
-    Raises ``UserError`` code tree-mounted for what is mounted in it.
-    """
-    while os.path.lexists(path):
-        mounts.refuse(path)
-        with contextlib.suppress(FileNotFoundError):
-            if os.geteuid() != 0:
-                _open_up(path)
-            shutil.rmtree(path)
-
-
-def _open_up(path: str) -> None:
-    """The copy of a build context has the modes of the original, and without root a directory can be closed to us."""
-    os.chmod(path, 0o700)
-    for folder, folders, _ in os.walk(path):
-        for name in folders:
-            if not os.path.islink(os.path.join(folder, name)):
-                os.chmod(os.path.join(folder, name), 0o700)

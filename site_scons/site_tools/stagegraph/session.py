@@ -123,10 +123,17 @@ class Session:
             self._terminal.close(len(current), [name for name in stale if not self._terminal.has_failed(name)])
         finally:
             if self._run is not None:
-                self._run.close()
+                self._close_run(self._run)
             if self._store_lock is not None:
                 self._store_lock.release()
             self._tree_lock.release()
+
+
+    def _close_run(self, run: runs.Run) -> None:
+        try:
+            run.close()
+        except (OSError, UserError) as problem:
+            sys.stderr.write(f"note: the files of this run were not removed, the next one will: {problem}\n")
 
 
 def register_roots(store: str, images: str) -> None:

@@ -19,8 +19,9 @@ from .errors import UserError
 from .model import LABEL_NODE, LABEL_SIGNATURE, BuildRequest, ImageConfig, Node
 from .plan import ADOPT, BUILD, RELABEL, UP_TO_DATE, Decision, Planner, tag_of
 from .records import Record
+from .removal import remove_tree
 from .report import ADOPTED, BUILT, EXPORTED, RELABELLED
-from .runs import Run, remove_tree
+from .runs import Run
 from .world import Workspace
 
 
@@ -180,7 +181,9 @@ class Worker:
     def _step(self, engine: Engine, decision: Decision, log: IO[bytes]) -> str:
         """Build a step from a copy of what was signed: the checkout may be edited meanwhile."""
         number = next(self._files)
-        context = os.path.join(self.run.scratch, f"context-{number}")
+        contexts = os.path.join(self.run.scratch, "contexts")
+        os.makedirs(contexts, mode=0o700, exist_ok=True)
+        context = os.path.join(contexts, str(number))
         self._fetch(engine, decision.node)
         self.space.write_context(decision.node, decision.ledger["files"], context)
         try:

@@ -397,7 +397,8 @@ def _runroot(root: str) -> str:
 
     podman refuses a path of more than 50 characters, so it cannot lie below the store.
     """
-    base = "/run" if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR", "/tmp")
+    # Not by who we are: root of a user namespace has no place in /run.
+    base = "/run" if os.access("/run", os.W_OK) else os.environ.get("XDG_RUNTIME_DIR", "/tmp")
     name = hashlib.sha256(os.path.realpath(root).encode()).hexdigest()[:12]
     return os.path.join(base, f"stagegraph-store-{name}")
 
