@@ -69,6 +69,10 @@ def test_it_compiles_for_foreign_targets(alone: Tree, sdk: Sdk, target: str) -> 
     (alone.work / "c.c").write_text(C)
     (alone.work / "cxx.cc").write_text(CXX)
     name = triplet(target)
+    for tool in ("as", "ld", "cc1"):
+        assert os.path.realpath(alone.run(f"{name}-gcc", f"-print-prog-name={tool}").strip()).startswith(f"/{GCC}/")
+    alone.run(f"{name}-g++", "-O2", "-std=c++20", "-pthread", "/mnt/cxx.cc", "-o", "/mnt/dynamic")
+    assert elf_machine(alone.work / "dynamic") == MACHINES[target]
     alone.run(f"{name}-gcc", "-O2", "-static", "/mnt/c.c", "-lm", "-o", "/mnt/c")
     alone.run(f"{name}-g++", "-O2", "-std=c++20", "-pthread", "-static", "/mnt/cxx.cc", "-o", "/mnt/cxx")
     assert elf_machine(alone.work / "cxx") == MACHINES[target]

@@ -114,6 +114,22 @@ def test_no_link_dangles_and_modules_are_real_files_of_the_target(staged: Tree, 
     assert check(staged, target, CHECK_LINKS).returncode == 0
 
 
+@pytest.mark.parametrize("target", ARCHES)
+def test_what_a_build_asks_of_python_leads_into_the_tree(staged: Tree, target: str) -> None:
+    prefix = f"/mnt/python-cross/{target}/usr/local"
+    said = staged.run("sh", f"{prefix}/bin/python3-config", "--includes", "--ldflags", "--embed")
+    folders = re.findall(r"-[IL](\S+)", said)
+    assert folders and all(folder.startswith(prefix) for folder in folders), said
+    data = staged.work / f"python-cross/{target}/usr/local/lib/python{SERIES}/_sysconfigdata__linux_{triplet(target)}.py"
+    place = f"/opt/python-cross/{target}/usr/local"
+    assert f"'INCLUDEPY': '{place}/include/python{SERIES}'" in data.read_text()
+    assert f"'LIBDIR': '{place}/lib'" in data.read_text()
+    assert "/usr/share/zoneinfo" in data.read_text(), "what the running interpreter needs of its root"
+    data.write_text(data.read_text().replace(f"'LIBDIR': '{place}/lib'", f"'LIBDIR': '/usr/lib/{triplet(target)}'"))
+    call = f'import python_sysconfig; print(python_sysconfig.host_paths(Path("{prefix}/lib/python{SERIES}/{data.name}").read_text()))'
+    assert f"/usr/lib/{triplet(target)}" in check(staged, target, call).stdout
+
+
 def interpreter(tree: Tree, target: str, code: str, prefix: str) -> subprocess.CompletedProcess[str]:
     """Run code by the target's own Python, with the libraries at /mnt/root."""
     program = f"{prefix}/bin/python3"

@@ -126,16 +126,48 @@ def test_a_cmake_project_finds_the_vulkan_payload(tree: Tree, sdk: Sdk) -> None:
     (project / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.22)\nproject(user C)\nfind_package(VulkanHeaders CONFIG REQUIRED)\n"
         "find_library(LOADER vulkan REQUIRED)\nadd_executable(user main.c)\n"
+        # In the root for its own programs, not for the target's: only amd64 may find it.
+        "find_path(HOST crypt.h)\nmessage(STATUS crypt.h=${HOST})\n"
         "target_link_libraries(user Vulkan::Headers ${LOADER})\n"
     )
-    name = triplet(sdk.arch)
     prefix = f"{tree.vulkan}/{CPUS[sdk.arch]}"
-    tree.run(
+    said = tree.run(
         *("cmake", "-G", "Ninja", "-S", "/mnt/project", "-B", "/mnt/build", f"-DCMAKE_PREFIX_PATH={prefix}"),
-        *("-DCMAKE_SYSTEM_NAME=Linux", f"-DCMAKE_SYSTEM_PROCESSOR={CPUS[sdk.arch]}"),
-        *(f"-DCMAKE_C_COMPILER={name}-gcc", f"-DCMAKE_FIND_ROOT_PATH={prefix}"),
+        f"-DCMAKE_TOOLCHAIN_FILE={tree.gcc}/share/cmake/toolchain-{sdk.arch}.cmake",
+        CROSS_PREFIX=prefix,
     )
+    assert (tree.root / "usr/include/crypt.h").is_file(), "the root has no header to be wrongly found"
+    assert "crypt.h=HOST-NOTFOUND" in said, said
     tree.run("cmake", "--build", "/mnt/build")
     assert elf_machine(Path(tree.work, "build/user")) == MACHINES[sdk.arch]
     wanted = profile()["VULKAN_VERSION"].rsplit(".", 1)[0]
     assert tree.run(*tree.emulated(sdk.arch, "/mnt/build/user")) == f"{wanted} 0\n"
+
+
+def test_what_only_the_build_image_has_is_not_found(tree: Tree, sdk: Sdk) -> None:
+    """A cross compiler that looks into its host's folders would take the host's header for the target's."""
+    (tree.work / "host.c").write_text("#include <crypt.h>\nint main(void) { return 0; }\n")
+    done = tree.call(f"{triplet(sdk.arch)}-gcc", "/mnt/host.c", "-o", "/mnt/host")
+    if sdk.arch == "amd64":
+        assert done.returncode == 0, done.stdout
+    else:
+        assert done.returncode != 0 and "crypt.h: No such file" in done.stdout, done.stdout
+        assert tree.call(f"{triplet(sdk.arch)}-pkg-config", "--exists", "libcrypt").returncode != 0
+
+
+def test_licences_travel_with_what_they_are_for(tree: Tree, sdk: Sdk) -> None:
+    versions = profile()
+    for tree_of in (
+        f"opt/gcc-{versions['GCC_VERSION']}",
+        f"opt/gcc-{versions['GCC_VERSION']}-native-{sdk.arch}",
+        f"opt/llvm-{versions['LLVM_RELEASE']}",
+        "opt/llvm-target",
+        f"opt/python-cross/{sdk.arch}/usr/local",
+        "usr/local",  # the emulators
+    ):
+        found = list((sdk.rootfs / tree_of / "share/licenses").glob("*/copyright"))
+        assert found and all(path.stat().st_size for path in found), tree_of
+    vulkan = sdk.rootfs / f"opt/vulkan/{versions['VULKAN_VERSION']}" / CPUS[sdk.arch] / "share/licenses"
+    names = {"vulkan-headers", "vulkan-loader", "spirv-headers", "spirv-tools", "glslang"}
+    assert {path.name for path in vulkan.iterdir()} == names
+    assert all((vulkan / name / "version").read_text().startswith(f"{name} ") for name in names)

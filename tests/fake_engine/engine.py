@@ -189,8 +189,10 @@ class FakeEngine:
         node = request.labels.get(LABEL_NODE, request.target)
         self._called("build", node=node, target=request.target, argv=self.build_argv(request))
         container = os.path.join(self.root, "containers", f"{os.urandom(8).hex()}.json")
-        with open(container, "w", encoding="utf-8") as stream:
+        fresh = os.path.join(self.root, os.path.basename(container))  # whoever is killed leaves all of it or nothing
+        with open(fresh, "w", encoding="utf-8") as stream:
             json.dump({"secret": request.secret, "node": node}, stream)
+        os.rename(fresh, container)
         tail: list[str] = []
 
         def say(line: str) -> None:

@@ -87,7 +87,7 @@ UBUNTU = {key: value for key, value in ALL.items() if key != "APT_MIRROR_URL"}
         ("ubuntu", "riscv64", "noble", {"FAST_UBUNTU_PORTS_MIRROR_URL": PORTS}, PORTS),
         ("ubuntu", "riscv64", "noble", {"APT_MIRROR_URL": MIRROR}, MIRROR),
         ("ubuntu", "amd64", "noble", ALL, MIRROR),
-        ("ubuntu", "arm64", "noble-security", ALL, MIRROR),
+        ("ubuntu", "arm64", "noble-security", ALL, PORTS),
     ],
 )
 def test_packages_come_from_the_mirror_that_holds_them(

@@ -62,19 +62,18 @@ apt_mirror_for() {
     # Debian serves security updates from an archive of its own, which an ordinary mirror does not hold.
     if [[ $DISTRIBUTION == debian && $suite == *-security ]]; then
         printf '%s\n' "$uri"
+    # Ubuntu keeps the other architectures in the ports archive, which a mirror of the main archive does not hold.
+    elif [[ $DISTRIBUTION == ubuntu && $arch != amd64 && $arch != source &&
+        -n ${TRANSPORT[FAST_UBUNTU_PORTS_MIRROR_URL]:-} ]]; then
+        printf '%s\n' "${TRANSPORT[FAST_UBUNTU_PORTS_MIRROR_URL]}"
     elif [[ -n ${TRANSPORT[APT_MIRROR_URL]:-} ]]; then
         printf '%s\n' "${TRANSPORT[APT_MIRROR_URL]}"
     elif [[ $DISTRIBUTION != ubuntu ]]; then
         printf '%s\n' "$uri"
-    elif [[ $arch == amd64 || $arch == source ]]; then
-        if [[ ${TRANSPORT[USE_FAST_UBUNTU_MIRROR]:-false} == true ]]; then
-            printf '%s\n' "${TRANSPORT[FAST_UBUNTU_MIRROR_URL]}"
-        else
-            printf '%s\n' "$uri"
-        fi
+    elif [[ ${TRANSPORT[USE_FAST_UBUNTU_MIRROR]:-false} == true ]]; then
+        printf '%s\n' "${TRANSPORT[FAST_UBUNTU_MIRROR_URL]}"
     else
-        # Ubuntu keeps the other architectures in the ports archive, which an amd64 root does not name.
-        printf '%s\n' "${TRANSPORT[FAST_UBUNTU_PORTS_MIRROR_URL]}"
+        printf '%s\n' "$uri"
     fi
 }
 

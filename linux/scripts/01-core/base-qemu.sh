@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Puts the user-mode emulators of the foreign targets into /opt/qemu. The whole package is half a gigabyte.
+# Puts the user-mode emulators of the foreign targets, with their licence, into /opt/qemu. The whole package is half
+# a gigabyte.
 set -Eeuo pipefail
 
 work=$(mktemp -d)
@@ -7,11 +8,12 @@ trap 'rm -rf "$work"' EXIT
 package=$(python3 -B /run/distribution.py qemu-user)
 /run/apt.sh download amd64 "$work" "$package"
 dpkg-deb --extract "$work"/*.deb "$work/root"
-mkdir -p /opt/qemu
+install -D -m 644 "$work/root/usr/share/doc/$package/copyright" "/opt/qemu/share/licenses/$package/copyright"
+mkdir -p /opt/qemu/bin
 for cpu in aarch64 riscv64; do
     # Where the dynamically linked emulators have the plain names, the static ones carry a suffix.
     program=$work/root/usr/bin/qemu-$cpu
     [[ ! -e $program-static ]] || program=$program-static
-    install -m 755 "$program" "/opt/qemu/qemu-$cpu"
-    "/opt/qemu/qemu-$cpu" --version
+    install -m 755 "$program" "/opt/qemu/bin/qemu-$cpu"
+    "/opt/qemu/bin/qemu-$cpu" --version
 done

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
@@ -67,6 +68,20 @@ def fetch(packages: list[str], arch: str, work: Path) -> dict[str, str]:
     if missing:
         fail(f"apt did not deliver {', '.join(missing)} for {arch}")
     return versions
+
+
+def keep_licences(root: Path, packages: Iterable[str], prefix: Path) -> None:
+    """Copy what the packages unpacked below `root` say of their licence to `prefix`/share/licenses/<package>.
+
+    A package can leave that to another one, whose folder its own is a link to; that one has to be unpacked too.
+    """
+    for package in sorted(packages):
+        source = root / "usr/share/doc" / package / "copyright"
+        if not source.exists():
+            fail(f"{package} comes without its licence", "add the package to which its folder in share/doc is a link")
+        target = prefix / "share/licenses" / package / "copyright"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
 
 
 def require_upstream(versions: dict[str, str], package: str, wanted: str, key: str) -> None:

@@ -15,6 +15,7 @@ for row in amd64:x86_64-linux-gnu arm64:aarch64-linux-gnu riscv64:riscv64-linux-
     arch=${row%%:*} triplet=${row#*:}
     [[ " $targets " != *" $arch "* ]] || continue
     rm -rf "$gcc-native-$arch" "/opt/python-cross/$arch" "/usr/local/bin/clang-$arch" "/usr/local/bin/clang++-$arch"
+    rm -f "$gcc/share/cmake/toolchain-$arch.cmake"
     [[ $arch == amd64 ]] || find "$gcc" -depth -name "$triplet*" -exec rm -rf {} +
     echo "$arch is not in CROSS_TARGETS=$1: its compilers are left out"
 done

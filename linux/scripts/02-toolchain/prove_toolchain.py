@@ -60,6 +60,16 @@ def expect(what: str, got: str, wanted: str) -> None:
     print(f"{what}: {got}")
 
 
+PYTHON_PROGRAM = """
+#include <Python.h>
+int main(void) {
+    Py_Initialize();
+    int failed = PyRun_SimpleString("import math, zlib, sys; print('Python', sys.version.split()[0])");
+    return Py_FinalizeEx() || failed;
+}
+"""
+
+
 class Proof:
     """The checks, for one set of advertised versions."""
 
@@ -68,6 +78,7 @@ class Proof:
         self.gcc = Path(f"/opt/gcc-{gcc_version}")
         (folder / "c.c").write_text(C_PROGRAM)
         (folder / "cxx.cc").write_text(CXX_PROGRAM)
+        (folder / "python.c").write_text(PYTHON_PROGRAM)
 
     def emulated(self, arch: str, *command: str) -> list[str]:
         """Return the command line that runs a program of `arch` here."""
@@ -76,11 +87,16 @@ class Proof:
         triplet = TRIPLETS[arch]
         return [f"qemu-{triplet.partition('-')[0]}", "-L", str(self.gcc / triplet), *command]
 
-    def build_and_run(self, arch: str, compiler: str, source: str, wanted: str, *flags: str) -> None:
-        """Compile, check the machine, run, compare."""
+    def build(self, arch: str, compiler: str, source: str, *flags: str) -> Path:
+        """Compile, link, check the machine."""
         program = self.folder / "program"
-        run(compiler, "-Wall", "-Werror", "-O1", *flags, str(self.folder / source), "-o", str(program))
+        run(compiler, "-Wall", "-Werror", "-O1", str(self.folder / source), *flags, "-o", str(program))
         elf.require(arch, program)
+        return program
+
+    def build_and_run(self, arch: str, compiler: str, source: str, wanted: str, *flags: str) -> None:
+        """Compile, link, check the machine, run, compare."""
+        program = self.build(arch, compiler, source, *flags)
         what = " ".join((Path(compiler).name, *flags, source))
         expect(f"{arch}: {what}", run(*self.emulated(arch, str(program))), wanted)
 
@@ -118,6 +134,43 @@ class Proof:
         self.build_and_run(arch, f"{triplet}-gcc", "c.c", "C runs", "-static")
         self.build_and_run(arch, f"{triplet}-g++", "cxx.cc", "C++ runs 3", "-pthread")
         self.build_and_run(arch, f"{triplet}-g++", "cxx.cc", "C++ runs 3", "-pthread", "-flto")
+
+    def own_folders_for(self, arch: str) -> None:
+        """A cross compiler that looks into the build image takes its headers and libraries for the target's."""
+        triplet = TRIPLETS[arch]
+        said = run(f"{triplet}-g++", "-xc++", "-E", "-v", os.devnull).splitlines()
+        start = said.index("#include <...> search starts here:")
+        headers = said[start + 1 : said.index("End of search list.")]
+        linking = run(f"{triplet}-g++", "-v", str(self.folder / "cxx.cc"), "-o", str(self.folder / "program")).split()
+        libraries = [word[2:] for word in linking if word.startswith("-L")]
+        folders = {os.path.realpath(folder.strip()) for folder in [*headers, *libraries]}
+        strays = sorted(folder for folder in folders if not Path(folder).is_relative_to(self.gcc))
+        if not headers or not libraries or strays:
+            sys.exit(f"error: {triplet}-g++ looks into {strays or 'no folder'}, outside {self.gcc}")
+        print(f"{triplet}-g++ looks into {len(folders)} folders, all below {self.gcc}")
+
+    def python_for(self, arch: str, version: str) -> None:
+        """A program that embeds the staged Python, built as pkg-config says and run."""
+        prefix = f"/opt/python-cross/{arch}/usr/local"
+        os.environ["PKG_CONFIG_PATH"] = f"{prefix}/lib/pkgconfig"
+        flags = run(f"{TRIPLETS[arch]}-pkg-config", "--cflags", "--libs", "python3-embed").split()
+        os.environ["PYTHONHOME"] = prefix
+        # An RPATH of the old kind, since libpython's own needs are looked for by it too.
+        place = f"-Wl,-rpath,{prefix}/lib,--disable-new-dtags"
+        self.build_and_run(arch, f"{TRIPLETS[arch]}-gcc", "python.c", f"Python {version}", *flags, place)
+        del os.environ["PYTHONHOME"], os.environ["PKG_CONFIG_PATH"]
+
+    def runtimes_for(self, arch: str) -> None:
+        """What programs of either compiler are linked with on request; on amd64, where they can run, they do."""
+        for compiler in (f"{TRIPLETS[arch]}-g++", f"clang++-{arch}"):
+            for flags in (("-fsanitize=address",), ("-fsanitize=undefined",), ("--coverage",)):
+                if arch == "amd64":
+                    self.build_and_run(arch, compiler, "cxx.cc", "C++ runs 3", "-pthread", *flags)
+                    for counted in Path().glob("*.gc*"):
+                        counted.unlink()  # the other compiler would add to it, in another format
+                else:
+                    self.build(arch, compiler, "cxx.cc", "-pthread", *flags)
+                    print(f"{arch}: {compiler} {' '.join(flags)} links")
 
     def clang_for(self, arch: str) -> None:
         """The clang wrappers for `arch`, and that they use the chain's GCC."""
@@ -180,13 +233,18 @@ def main() -> None:
     for arch in set(TRIPLETS) - set(arches) - {"amd64"}:
         expect(f"which {TRIPLETS[arch]}-gcc", str(shutil.which(f"{TRIPLETS[arch]}-gcc")), "None")
     with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)  # programs for coverage leave files where they run
         proof = Proof(gcc_version, llvm_release, Path(folder))
+        proof.build_and_run("amd64", "clang", "c.c", "C runs")
+        proof.build_and_run("amd64", "clang++", "cxx.cc", "C++ runs 3", "-pthread")
         for arch in arches:
             proof.gcc_for(arch)
+            if arch != "amd64":
+                proof.own_folders_for(arch)
             proof.clang_for(arch)
+            proof.runtimes_for(arch)
             proof.native_gcc_for(arch)
-            if not Path(f"/opt/python-cross/{arch}/usr/local/lib/pkgconfig/python3-embed.pc").is_file():
-                sys.exit(f"error: Python is not staged for {arch}")
+            proof.python_for(arch, os.environ["PYTHON_VERSION"])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ def make_pc_relocatable(text: str) -> str:
     text = re.sub(r"(?m)^prefix=.*$", "prefix=${pcfiledir}/../..", text)
     text = re.sub(r"(?m)^exec_prefix=.*$", "exec_prefix=${prefix}", text)
     text = re.sub(r"(?m)^libdir=.*$", "libdir=${prefix}/lib", text)
+    # A cross linker looks for the libraries that libpython needs nowhere else.
+    text = re.sub(r"(?m)^(Libs: *-L\$\{libdir\}(?:(?!rpath-link).)*)$", r"\1 -Wl,-rpath-link,${libdir}", text)
     return re.sub(r"(?m)^includedir=.*$", "includedir=${prefix}/include", text)
 
 

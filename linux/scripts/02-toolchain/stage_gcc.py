@@ -13,6 +13,7 @@ names.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from staging import (
     check_links,
     fail,
     fetch,
+    keep_licences,
     make_relocatable,
     move,
     require_upstream,
@@ -32,7 +34,8 @@ from staging import (
 
 # The libraries that the compiler proper and the binutils are linked with, as packages of Debian and Ubuntu.
 COMPILER_LIBRARIES = ["libgmp10", "libisl23", "libmpc3", "libmpfr6", "libzstd1", "zlib1g"]
-BINUTILS_LIBRARIES = ["libbinutils", "libctf-nobfd0", "libctf0", "libjansson4", "libsframe1"]
+# The last has but the licence of the binutils.
+BINUTILS_LIBRARIES = ["libbinutils", "libctf-nobfd0", "libctf0", "libjansson4", "libsframe1", "binutils-common"]
 # The run-time libraries of the target, so that no link in the tree leads to nothing.
 RUNTIME = [
     "libatomic1",
@@ -71,8 +74,10 @@ def packages(kind: str, arch: str, major: str) -> list[str]:
     dashed = TRIPLETS[arch].replace("_", "-")
     runtime = RUNTIME + [name for name, arches in ONLY_SOME_ARCHES.items() if arch in arches]
     target = [f"libgcc-{major}-dev", f"libstdc++-{major}-dev", *runtime]
+    licences = [f"gcc-{major}-base"]
     if kind == "cross":
         target = [f"{name}-{arch}-cross" for name in [*target, "libc6", "libc6-dev", "linux-libc-dev"]]
+        licences = [f"gcc-{major}-cross-base", f"gcc-{major}-{dashed}-base"]
     compiler = [
         f"cpp-{major}-{dashed}",
         f"g++-{major}-{dashed}",
@@ -80,7 +85,7 @@ def packages(kind: str, arch: str, major: str) -> list[str]:
         *COMPILER_LIBRARIES,
     ]
     tools = [] if kind == "native" else [f"binutils-{dashed}", *BINUTILS_LIBRARIES]
-    return compiler + target + tools
+    return compiler + target + tools + licences
 
 
 def drop_unused(root: Path) -> None:
@@ -128,6 +133,32 @@ def name_programs(prefix: Path, kind: str, triplet: str, major: str) -> None:
                 (tools / name).symlink_to(f"../../bin/{triplet}-{name}")
 
 
+def link_lto_plugin(prefix: Path) -> None:
+    """Let ar, nm and ranlib read objects of link-time optimisation: binutils look for plugins in lib/bfd-plugins."""
+    (plugin,) = prefix.glob("libexec/gcc*/*/*/liblto_plugin.so")
+    link = prefix / "lib/bfd-plugins/liblto_plugin.so"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(os.path.relpath(plugin, link.parent))
+
+
+def set_sysroot(prefix: Path, triplet: str) -> None:
+    """Let a cross compiler look for headers and libraries in its own tree alone.
+
+    The distribution's has `/` as its system root, so a header or library that the target lacks would silently be taken
+    from the build image. A specs file beside the compiler gives it another (an explicit --sysroot= still wins), and
+    names to the linker the folders of the tree in place of those that were built in (`%D`).
+    """
+    driver = prefix / "bin" / f"{triplet}-gcc"
+    specs = subprocess.check_output([str(driver), "-dumpspecs"], text=True)
+    (folder,) = (path.parent for path in prefix.glob(f"lib/gcc-cross/{triplet}/*/crtbegin.o"))
+    option = f"%{{!-sysroot=*:--sysroot={prefix / triplet}}}"
+    # One empty line ends a spec; a second one would be taken for the name of the next.
+    if specs.count("%D") != 1:
+        fail(f"{driver} hands its folders to the linker {specs.count('%D')} times", "look at *link_command in its specs")
+    specs = specs.replace("%D", f"-L{folder} -L{prefix / triplet / 'lib'}")
+    (folder / "specs").write_text(f"{specs.rstrip()}\n\n*self_spec:\n+ {option}\n\n")
+
+
 def relative_linker_scripts(prefix: Path) -> None:
     """Take the folders out of linker scripts; the linker finds plain names in its search path.
 
@@ -156,12 +187,17 @@ def main() -> None:
         work = Path(folder)
         versions = fetch(packages(kind, arch, major), runs_on, work)
         require_upstream(versions, f"gcc-{major}-{triplet.replace('_', '-')}", version, "GCC_VERSION")
+        keep_licences(work / "root", versions, prefix)
         drop_unused(work / "root/usr")
         for part in sorted((work / "root/usr").iterdir()):
             move(part, prefix / part.name)
     name_programs(prefix, kind, triplet, major)
     relative_linker_scripts(prefix)
     make_relocatable(prefix, prefix / "lib" / TRIPLETS[runs_on], runs_on)
+    if kind == "cross":
+        set_sysroot(prefix, triplet)
+    else:
+        link_lto_plugin(prefix)
     check_links(prefix)
     elf.require(runs_on, prefix / "bin", prefix / "libexec")
     if runs_on == "amd64":

@@ -5,7 +5,8 @@
 
 The layout is that of `make install` with prefix /usr/local: bin, include, lib/libpython*.so, lib/pkgconfig,
 lib/python<series>. Fix 1 and fix 3 (python_pc.py, python_dynload.py) are applied and proved here, and the
-staged interpreter imports its extension modules once, under emulation for a foreign target.
+staged interpreter imports its extension modules once, under emulation for a foreign target. A program that embeds
+it is built by prove_toolchain.py, where the compilers are.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import elf
 from elf import TRIPLETS
 from python_dynload import check_staged, stage_modules
 from python_pc import fix_pc_files
-from staging import check_links, fail, fetch, move, require_upstream
+from python_sysconfig import relocate_files
+from staging import check_links, fail, fetch, keep_licences, move, require_upstream
 
 # What a cross build of this chain imports or links; a module that is missing here fails hours later
 # otherwise.
@@ -51,13 +53,14 @@ print(platform.python_version())
 for line in sorted({line.partition("/")[2].strip() for line in open("/proc/self/maps") if ".so" in line}):
     print(f"/{line}")
 """
+# What libpython itself is linked with, beside the C library: staged with it, or nothing links against it.
+LINKED = {"libexpat1": "libexpat.so.1", "zlib1g": "libz.so.1"}
 # Only to run the staged interpreter once; not part of the staged tree.
 RUN_TIME = [
     "libc6",
     "libgcc-s1",
     "libbz2-1.0",
     "libdb5.3t64",
-    "libexpat1",
     "libffi8",
     "liblzma5",
     "libncursesw6",
@@ -67,7 +70,6 @@ RUN_TIME = [
     "libtinfo6",
     "libuuid1",
     "libzstd1",
-    "zlib1g",
 ]
 
 
@@ -86,7 +88,6 @@ def stage(usr: Path, prefix: Path, triplet: str, series: str) -> None:
         config / f"libpython{series}.a",
         config / f"libpython{series}-pic.a",
         library / "sitecustomize.py",
-        library / "LICENSE.txt",
         usr / f"lib/{triplet}/libpython{series}.a",
     ):
         # Links into the multiarch folder and /etc, which are not staged, and the static library with its
@@ -98,8 +99,17 @@ def stage(usr: Path, prefix: Path, triplet: str, series: str) -> None:
     move(usr / f"lib/{triplet}/pkgconfig", prefix / "lib/pkgconfig")
     move(usr / f"include/python{series}", prefix / f"include/python{series}")
     move(usr / f"include/{triplet}/python{series}", prefix / f"include/{triplet}/python{series}")
+    # The distribution's is one that asks for the target's by a folder of the root; here it is the target's itself.
+    shutil.copyfile(
+        prefix / f"include/{triplet}/python{series}/pyconfig.h", prefix / f"include/python{series}/pyconfig.h"
+    )
+    for name in LINKED.values():
+        library = usr / "lib" / triplet / name
+        shutil.copy2(library.resolve(), prefix / "lib" / name)
     move(usr / f"bin/python{series}", prefix / f"bin/python{series}")
+    move(usr / f"bin/{triplet}-python{series}-config", prefix / f"bin/python{series}-config")
     for link, target in (
+        (prefix / "bin/python3-config", f"python{series}-config"),
         (prefix / "bin/python3", f"python{series}"),
         (prefix / "lib/pkgconfig/python3.pc", f"python-{series}.pc"),
         (prefix / "lib/pkgconfig/python3-embed.pc", f"python-{series}-embed.pc"),
@@ -164,11 +174,13 @@ def main() -> None:
     ]
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        versions = fetch(packages + RUN_TIME, arch, work)
+        versions = fetch(packages + list(LINKED) + RUN_TIME, arch, work)
         require_upstream(versions, f"libpython{series}", version, "PYTHON_VERSION")
+        keep_licences(work / "root", packages + list(LINKED), prefix)
         stage(work / "root/usr", prefix, triplet, series)
         try:
             fix_pc_files(prefix / "lib/pkgconfig")
+            relocate_files(prefix, triplet, series)
             check_staged(prefix)
         except ValueError as error:
             fail(str(error))

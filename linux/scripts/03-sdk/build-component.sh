@@ -17,12 +17,12 @@ name=$1
 shift
 build=/tmp/build
 transport_load
-export PKG_CONFIG_LIBDIR=$VULKAN_PREFIX/lib/pkgconfig # never the build host's
+export CROSS_PREFIX=$VULKAN_PREFIX PKG_CONFIG_PATH=$VULKAN_PREFIX/lib/pkgconfig
 
 # Paths of the machine that builds must not end up in assertions and debug lines.
 prefix_map="-ffile-prefix-map=/opt/sources=. -ffile-prefix-map=$build=build"
 cmake -S "/opt/sources/$name" -B "$build" -G Ninja \
-    -DCMAKE_TOOLCHAIN_FILE=/run/toolchain.cmake \
+    -DCMAKE_TOOLCHAIN_FILE="/opt/gcc-$GCC_VERSION/share/cmake/toolchain-$TARGET_ARCH.cmake" \
     -DCMAKE_BUILD_TYPE=Release \
     -DCMAKE_C_FLAGS="$prefix_map" -DCMAKE_CXX_FLAGS="$prefix_map" \
     -DCMAKE_C_FLAGS_RELEASE='-O2 -DNDEBUG' -DCMAKE_CXX_FLAGS_RELEASE='-O2 -DNDEBUG' \
@@ -51,4 +51,5 @@ fi
 cmake --build "$build" --parallel "$(transport_jobs 1500)"
 cmake --install "$build" --strip >/dev/null
 rm -rf "$build"
+/run/keep-licence.sh "$name"
 python3 -B /run/elf.py "$TARGET_ARCH" "$VULKAN_PREFIX"

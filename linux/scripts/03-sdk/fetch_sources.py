@@ -16,6 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from distribution import local_names
+
 SOURCES = Path("/opt/sources")
 PACKAGES = ["vulkan-loader", "spirv-headers", "spirv-tools", "glslang"]
 
@@ -42,13 +44,14 @@ def main() -> None:
     SOURCES.mkdir()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        subprocess.run(["/run/apt.sh", "source", str(work / "fetched"), *PACKAGES], check=True)
+        names = dict(zip(PACKAGES, local_names(PACKAGES), strict=True))
+        subprocess.run(["/run/apt.sh", "source", str(work / "fetched"), *names.values()], check=True)
         lines = []
-        for package in PACKAGES:
-            tarballs = sorted((work / "fetched").glob(f"{package}_*.orig.tar.*"))
+        for package, name in names.items():
+            tarballs = sorted((work / "fetched").glob(f"{name}_*.orig.tar.*"))
             if len(tarballs) != 1:
-                fail(f"apt delivered {len(tarballs)} tarballs of {package}", "one is expected")
-            upstream = tarballs[0].name[len(package) + 1 :].partition(".orig.tar")[0]
+                fail(f"apt delivered {len(tarballs)} tarballs of {name}", "one is expected")
+            upstream = tarballs[0].name[len(name) + 1 :].partition(".orig.tar")[0]
             if package == "vulkan-loader" and upstream != version:
                 fail(
                     f"VULKAN_VERSION={version}, but the distribution's {package} is {upstream}",
@@ -56,6 +59,7 @@ def main() -> None:
                 )
             unpack(tarballs[0], SOURCES / package)
             lines.append(f"{package} {upstream}\n")
+        lines.append(f"vulkan-headers {version}\n")
         (SOURCES / "versions").write_text("".join(lines))
     # The distribution ships the headers inside the loader's source package.
     shutil.move(SOURCES / "vulkan-loader/vulkan-headers", SOURCES / "vulkan-headers")

@@ -11,7 +11,9 @@ source /run/vulkan-prefix.sh
 name=$1
 shift
 build=/tmp/build
-cmake -S "/opt/sources/$name" -B "$build" -G Ninja -DCMAKE_TOOLCHAIN_FILE=/run/toolchain.cmake \
+cmake -S "/opt/sources/$name" -B "$build" -G Ninja \
+    -DCMAKE_TOOLCHAIN_FILE="/opt/gcc-$GCC_VERSION/share/cmake/toolchain-$TARGET_ARCH.cmake" \
     -DCMAKE_INSTALL_PREFIX="$VULKAN_PREFIX" -DCMAKE_INSTALL_LIBDIR=lib --no-warn-unused-cli "$@"
 cmake --install "$build" >/dev/null
 rm -rf "$build"
+/run/keep-licence.sh "$name"

@@ -4,7 +4,7 @@ set -Eeuo pipefail
 # shellcheck source=linux/scripts/03-sdk/target.sh
 source /run/target.sh
 
-python3 -B /run/stage_llvm.py "$TARGET_ARCH" /opt/llvm-target "$LLVM_RELEASE"
+python3 -B /run/stage_llvm.py "$TARGET_ARCH" /opt/llvm-target "$LLVM_RELEASE" "$GCC_VERSION"
 run=()
 [[ $TARGET_ARCH == amd64 ]] || run=("qemu-$TARGET_CPU" -L "/opt/gcc-$GCC_VERSION/$TARGET_TRIPLET")
 printed=$("${run[@]}" /opt/llvm-target/bin/clang -dumpversion)

@@ -359,8 +359,10 @@ def stream(
 def failed(argv: Sequence[str], status: int, tail: str) -> CommandError:
     """The error for a command that ended with ``status``; its last line of output stands in the sentence."""
     how = f"was killed by signal {-status}" if status < 0 else f"failed with status {status}"
-    last = next((line for line in reversed(tail.splitlines()) if line.strip()), "")
-    said = f": {last.strip()}" if last else ""
+    last = next((line for line in reversed(tail.splitlines()) if line.strip()), "").strip()
+    if len(last) > 240:  # a whole RUN with its mounts: its beginning says which, its end how it failed
+        last = f"{last[:120]} … {last[-80:]}"
+    said = f": {last}" if last else ""
     return CommandError(
         "command-failed", f"'{os.path.basename(argv[0])}' {how}{said}", argv, status, tail,
         hint=f"the command was: {shlex.join(argv)}",
