@@ -257,3 +257,22 @@ def test_the_no_op_path_imports_nothing_slow() -> None:
                 if name in slow or name.split(".")[0] in slow
             ]
     none(findings)
+
+
+def test_scons_lint_has_no_findings() -> None:
+    """Steps and the scripts they use agree: what a script reads is declared, what it sources is mounted."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "SCons", "-Q", "lint"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "0 findings\n"), done.stdout + done.stderr
+
+
+def test_every_error_has_a_hint() -> None:
+    findings = []
+    for path in tracked(f"{TOOL}*.py"):
+        for call in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
+                named = call.func.id in ("UserError", "CommandError")
+                if named and not any(word.arg in ("hint", None) for word in call.keywords):
+                    findings.append(f"{path}:{call.lineno}: an error without a hint")
+    none(findings)

@@ -258,14 +258,39 @@ def report(project: Project) -> dict:
 
 def test_reproducible(built: Project) -> None:
     before = image_ids(built)
-    result = built.good("--check-reproducible", "compiler")
-    nodes = {"bootstrap-amd64", "base", "compiler:gcc", "compiler:clang", "compiler"}
-    assert built.done() == nodes
-    for node in nodes:
+    result = built.good("--check-reproducible", "compiler", "base")
+    assert built.done() == {"base", "compiler"}
+    for node in ("base", "compiler"):
         assert f"{node}: reproducible\n" in result.stdout
-    assert set(report(built)) == nodes
+    assert set(report(built)) == {"base", "compiler"}
     assert image_ids(built) == before
     built.is_quiet()
+
+
+def test_check_of_an_export_is_that_of_all_below_it(built: Project) -> None:
+    result = built.good("--check-reproducible", "out/linux-sdk/arm64")
+    arm = {"sdk:sources", "sdk-arm64:glslang", "sdk-arm64:spirv", "sdk-arm64"}
+    assert built.done() == {"bootstrap-amd64", "base", "compiler:gcc", "compiler:clang", "compiler"} | arm
+    assert "sdk-arm64: reproducible\n" in result.stdout
+    assert "riscv64" not in result.stdout
+
+
+def test_a_new_image_of_the_same_inputs_needs_a_new_verdict(built: Project) -> None:
+    """A refreshed node is another image under the same signature; the old verdict is not about it."""
+    built.engine.switch("constant", "compiler:clang", "one")
+    assert built.scons("--check-reproducible", "compiler:clang").rc == 1
+    built.good("--refresh=compiler:clang", "compiler:clang")
+    assert "compiler:clang: reproducible\n" in built.good("--check-reproducible", "compiler:clang").stdout
+    assert built.done() == {"compiler:clang"}
+
+
+def test_check_goes_on_after_a_failure_when_told_to(built: Project) -> None:
+    built.engine.switch("fail", "compiler:gcc", "no")
+    result = built.scons("--check-reproducible", "compiler:gcc", "compiler:clang")
+    assert (result.rc, built.done()) == (2, {"compiler:gcc"})
+    assert "FAILED     compiler:gcc" in result.stdout and "  | no" not in result.stderr and "log: " in result.stdout
+    result = built.scons("-k", "--check-reproducible", "compiler:gcc", "compiler:clang")
+    assert result.rc == 2 and "compiler:clang: reproducible\n" in result.stdout
 
 
 def test_not_reproducible_names_the_files(built: Project) -> None:
@@ -292,7 +317,8 @@ def test_verdicts_are_kept_for_the_next_run(built: Project) -> None:
 
 def test_verdict_is_kept_when_a_later_one_fails(built: Project) -> None:
     built.engine.switch("fail", "compiler:gcc", "no")
-    assert built.scons("--check-reproducible", "compiler:gcc").rc == 2
+    assert built.scons("--check-reproducible", "base", "compiler:gcc").rc == 2
+    assert set(report(built)) == {"base"}
     built.engine.unset("fail", "compiler:gcc")
     built.good("--check-reproducible", "compiler:gcc")
     assert built.done() == {"compiler:gcc"}
@@ -302,12 +328,6 @@ def test_only_what_is_up_to_date_is_compared(built: Project) -> None:
     built.write("scripts/check.sh", "other\n")
     result = built.fails("--check-reproducible", "compiler", code="reproduce-stale")
     assert "compiler is not up to date" in result.text
-
-
-def test_check_of_an_export_is_that_of_its_image(built: Project) -> None:
-    result = built.good("--check-reproducible", "out/linux-sdk/arm64")
-    assert "sdk-arm64: reproducible\n" in result.stdout
-    assert "sdk-riscv64" not in result.stdout
 
 
 def test_check_restores_missing_parents(built: Project) -> None:

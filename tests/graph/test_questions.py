@@ -357,3 +357,50 @@ def test_failed_refresh_is_not_forgotten_silently(built: Project) -> None:
 def test_refresh_builds_what_could_be_adopted(built: Project, place: Path) -> None:
     clone = built.clone(place / "clone")
     assert clone.builds("--refresh=base", "base") == {"base"}
+
+
+@pytest.mark.parametrize("question", [("-n",), ("-q",), ("--why",), ("--status",), ("--plan",), ("-n", "gc")])
+def test_question_about_a_store_that_is_not_there_makes_none(
+    project: Project, place: Path, question: tuple[str, ...]
+) -> None:
+    before = project.snapshot()
+    result = project.scons(*question, f"--store={place}/none")
+    assert result.rc in (0, 1) and "Traceback" not in result.stderr, result.text
+    # To show its commands -n makes the engine's object, by which the fake one, unlike real ones, makes directories.
+    assert not (place / "none").exists() or (question == ("-n",) and not (place / "none" / "root" / "journal").exists())
+    assert project.snapshot() == before
+
+
+def test_help_opens_no_run(project: Project) -> None:
+    before = project.snapshot()
+    assert "--check-reproducible" in project.good("-h").stdout
+    assert project.snapshot() == before
+    assert project.engine.journal() == []
+
+
+@pytest.mark.parametrize("question", ["--why", "--status", "--plan"])
+def test_question_and_cleaning_do_not_go_together(built: Project, question: str) -> None:
+    built.fails("-c", question, "out/linux-sdk/arm64", code="command-words")
+    assert (built.export() / "artifact.env").exists()
+
+
+def test_plan_knows_how_long_adopted_images_took(built: Project, place: Path) -> None:
+    clone = built.clone(place / "clone")
+    clone.good("compiler")
+    clone.write("patches/a.patch", "other\n")
+    (line,) = [line for line in clone.good("--plan", "compiler").stdout.splitlines() if "compiler:gcc" in line]
+    assert "not known yet" not in line
+
+
+def test_dry_run_shows_how_a_root_is_made(project: Project) -> None:
+    text = project.good("-n", "bootstrap", env={"ROOT_IMAGE": ""}).stdout
+    (line,) = [line for line in text.splitlines() if not line.startswith(("#", "scons:"))]
+    assert line.startswith("env SOURCE_DATE_EPOCH=") and " mmdebstrap --architectures=amd64 " in line
+    assert line.endswith(" stable root.tar")
+
+
+def test_log_dir_keeps_what_another_run_wrote(project: Project) -> None:
+    project.good("LOG_DIR=logs", "base")
+    project.good("LOG_DIR=logs", "--refresh=base", "base")
+    text = (project.path / "logs" / "base.log").read_text()
+    assert "# base: never built" in text and "# base: --refresh was given for it" in text

@@ -51,6 +51,9 @@ def _command(decision: Decision, argv_of: ArgvOf, out: TextIO) -> None:
         out.write(f"# {node.name}: exports the root file system of {source} to {os.path.dirname(node.record)}\n")
     elif node.kind == "root":
         out.write(f"# {node.name}: makes or takes a root file system ({_options(node)}) and puts it into the store\n")
+        argv = argv_of(decision)
+        if argv:
+            out.write(_shown(argv) + "\n")
     else:
         out.write(_shown(argv_of(decision)) + "\n")
 

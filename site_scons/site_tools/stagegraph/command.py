@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 def carry_out(project: Project) -> None:
     """The end of reading: everything is declared, nothing has been decided yet."""
     project.seal()
+    if settings.option("help"):
+        return
     if settings.option("list_targets"):
         _list_targets(project)
     words = [str(word) for word in COMMAND_LINE_TARGETS]
@@ -37,6 +39,8 @@ def carry_out(project: Project) -> None:
     requested, other = project.targets.requested()
     project.targets.check(other)
     if settings.option("clean"):
+        if any(settings.option(name) for name in ("why", "status", "plan")):
+            raise UserError("command-words", "-c removes, so it does not go with a question", hint="leave out one of them")
         _clean(project, requested)
     elif settings.option("check_reproducible"):
         if project.asking():
@@ -85,6 +89,7 @@ def _answer(project: Project, requested: list[str], other: list[str]) -> None:
         return
     space = project.space
     space.tolerate_no_engine = True
+    space.asked_store = project.store_directory()
     decisions = project.decide(requested)
     code = 0
     if settings.option("status"):
@@ -110,8 +115,12 @@ def _argv(project: Project, decision: Decision) -> list[str]:
     from . import ask
     from .work import build_request
 
-    engine = project.any_engine()
     node = decision.node
+    if node.kind == "root":
+        from . import root
+
+        return root.shown_argv(node.options, node.platform.split("/")[1], project.space.timestamp)
+    engine = project.any_engine()
     images = {}
     for parent in node.parents:
         other = project.planner.decisions[parent.node]
@@ -175,19 +184,32 @@ def _open_session(project: Project, requested: list[str]) -> Session:
 
 
 def _check_reproducible(project: Project, requested: list[str]) -> NoReturn:
-    """Judge the requested nodes and everything below them, exports left out."""
+    """Judge the requested nodes; an export stands for everything below it."""
     from . import reproduce
 
     project.decide(requested)
     session = _open_session(project, requested)
-    judged = [node for node in project.graph.closure(requested) if node.kind != "rootfs"]
-    good = reproduce.check(session.worker(), judged, project.space.path(OUT), sys.stdout)
-    sys.exit(0 if good else 1)
+    exports_below = project.graph.closure(n for n in requested if project.graph.nodes[n].kind == "rootfs")
+    wanted = {*requested, *(node.name for node in exports_below)}
+    judged = [node for node in project.graph.nodes.values() if node.name in wanted and node.kind != "rootfs"]
+    status = reproduce.check(
+        session.worker(),
+        judged,
+        project.space.path(OUT),
+        sys.stdout,
+        keep_going=bool(settings.option("keep_going")),
+        failed=lambda name, problem: session.show_failure(name, str(problem)),
+    )
+    sys.exit(status)
 
 
 def _gc(project: Project) -> NoReturn:
     from . import gc
 
+    store = project.store_directory()
+    if project.asking() and store and not os.path.isdir(store):
+        sys.stdout.write("0 images would be removed\n")
+        sys.exit(0)
     images = project.space.path(os.path.join(OUT, "images"))
     gc.collect(project.engine(), images, sys.stdout, dry=project.asking())
     sys.exit(0)

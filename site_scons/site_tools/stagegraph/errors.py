@@ -43,7 +43,8 @@ def from_os_error(problem: OSError) -> UserError:
     what = f"'{problem.filename}'" if problem.filename else "a file"
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError("disk-full", f"{what} cannot be written: {problem.strerror}", hint="free space on that disk")
-    return UserError("file-failed", f"{what}: {problem.strerror or problem}")
+    hint = "check that it is there and its rights, and those of the directories above"
+    return UserError("file-failed", f"{what}: {problem.strerror or problem}", hint=hint)
 
 
 #: Modules that are not part of SCons, by their names on import → in requirements.txt.

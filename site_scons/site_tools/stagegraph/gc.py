@@ -85,12 +85,21 @@ def _image_id(path: str) -> str:
         return ""
 
 
-def note(store: str, image_id: str) -> None:
-    """Note that this tool made an image of the store, before it has a name."""
+def note(store: str, image_id: str, seconds: float) -> None:
+    """Note that this tool made an image of the store, before it has a name, and how long that took."""
     directory = os.path.join(store, "made")
     os.makedirs(directory, exist_ok=True)
-    with open(os.path.join(directory, image_id.removeprefix("sha256:")), "wb"):
-        pass
+    with open(os.path.join(directory, image_id.removeprefix("sha256:")), "w", encoding="ascii") as file:
+        file.write(f"{seconds:.3f}\n")
+
+
+def seconds_of(store: str, image_id: str) -> float:
+    """How long it took to make an image of the store, 0 when that is not known; for estimates only."""
+    try:
+        with open(os.path.join(store, "made", image_id.removeprefix("sha256:")), encoding="ascii") as file:
+            return float(file.read())
+    except (OSError, ValueError):
+        return 0.0
 
 
 def made(store: str) -> set[str]:

@@ -66,7 +66,8 @@ class Graph:
         """Add one node whose parents are there already; adding the same one twice is adding it once."""
         for parent in node.parents:
             if parent.node not in self.nodes:
-                raise UserError("parent-unknown", f"node {node.name} stands on {parent.node}, which is not declared")
+                said = f"node {node.name} stands on {parent.node}, which is not declared"
+                raise UserError("parent-unknown", said, hint="declare the parent first")
         known = self.nodes.get(node.name)
         if known is not None and known != node:
             raise UserError(
@@ -81,10 +82,20 @@ class Graph:
         """Open a stage into its steps; returns the node of its final step."""
         steps = stage.dockerfile.steps
         if not steps:
-            raise UserError("dockerfile-empty", "a Dockerfile without a FROM has no step", file=stage.dockerfile.path)
+            raise UserError(
+                "dockerfile-empty",
+                "a Dockerfile without a FROM has no step",
+                hint="write FROM ${BASE_IMAGE} AS <step>",
+                file=stage.dockerfile.path,
+            )
         final = stage.final or steps[-1].name
         if final not in {step.name for step in steps}:
-            raise UserError("step-unknown", f"stage {stage.name} has no step {final!r}", file=stage.dockerfile.path)
+            raise UserError(
+                "step-unknown",
+                f"stage {stage.name} has no step {final!r}",
+                hint=f"its steps are {', '.join(step.name for step in steps)}",
+                file=stage.dockerfile.path,
+            )
         named: dict[str, Node] = {}
         for step in steps:
             named[step.name] = self.add(self._node(stage, step, final, named, values))

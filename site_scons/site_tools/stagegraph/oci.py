@@ -17,6 +17,8 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 
+_BROKEN = "make it again, for example by `buildah push IMAGE oci:DIR`"
+
 
 def file_digest(path: str) -> str:
     """``sha256:<hex>`` of a file's bytes."""
@@ -27,7 +29,7 @@ def file_digest(path: str) -> str:
 def blob_path(layout: str, digest: str) -> str:
     """Where a layout keeps a blob; ``UserError`` code layout-broken for what is no sha256 digest."""
     if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
-        raise UserError("layout-broken", f"'{layout}' names the digest '{digest}', which is not of sha256")
+        raise UserError("layout-broken", f"'{layout}' names the digest '{digest}', which is not of sha256", hint=_BROKEN)
     return os.path.join(layout, "blobs", "sha256", digest[7:])
 
 
@@ -98,9 +100,9 @@ def _checked(layout: str, digest: str) -> str:
     try:
         found = file_digest(path)
     except FileNotFoundError:
-        raise UserError("layout-broken", f"'{layout}' lacks the blob {digest}") from None
+        raise UserError("layout-broken", f"'{layout}' lacks the blob {digest}", hint=_BROKEN) from None
     if found != digest:
-        raise UserError("layout-broken", f"the blob {digest} of '{layout}' has the digest {found}")
+        raise UserError("layout-broken", f"the blob {digest} of '{layout}' has the digest {found}", hint=_BROKEN)
     return path
 
 
@@ -109,7 +111,7 @@ def _load(layout: str, path: str) -> Any:
         with open(path, "rb") as stream:
             return json.load(stream)
     except (OSError, ValueError) as error:
-        raise UserError("layout-broken", f"'{layout}' is no OCI layout ({error})") from error
+        raise UserError("layout-broken", f"'{layout}' is no OCI layout ({error})", hint=_BROKEN) from error
 
 
 def _put(layout: str, value: object, kind: str) -> dict[str, object]:

@@ -224,9 +224,8 @@ def _not_started(argv: Sequence[str], program: str, cwd: str | None, error: OSEr
         return CommandError(
             "command-missing", f"'{program}' is not installed", argv, 127, "", hint="run ./sconsw setup"
         )
-    return CommandError(
-        "command-failed", f"'{argv[0]}' could not be started: {error.strerror}", argv, 126, ""
-    )
+    said = f"'{argv[0]}' could not be started: {error.strerror}"
+    return CommandError("command-failed", said, argv, 126, "", hint="check the program and its rights")
 
 
 def _status(child: _Child, tail: str = "") -> int:

@@ -156,7 +156,8 @@ class Project:
         node = image[0] if isinstance(image, (list, tuple)) or hasattr(image, "data") else image
         name = getattr(getattr(node, "attributes", None), "graph_node", "")
         if not name:
-            raise UserError("parent-unknown", f"{image!s} is not what env.Stage or env.Root returned")
+            said = f"{image!s} is not what env.Stage or env.Root returned"
+            raise UserError("parent-unknown", said, hint="hand over the stage itself, not its name")
         return str(name)
 
     # Targets ---------------------------------------------------------------------------------------------------
@@ -202,11 +203,13 @@ class Project:
     def _engine_options(self) -> Any:
         from .engines.base import EngineOptions
 
-        store = settings.option("store")
-        if not store:
-            return EngineOptions()
         # The engine chooses where its state goes: podman refuses long paths, and a checkout may lie anywhere.
-        return EngineOptions(root=os.path.join(os.path.abspath(store), "root"))
+        return EngineOptions(root=self.store_directory())
+
+    def store_directory(self) -> str:
+        """Where the images lie that --store asks for; empty for the engine's own store."""
+        store = settings.option("store")
+        return os.path.join(os.path.abspath(store), "root") if store else ""
 
     def dockerfiles(self) -> list[Dockerfile]:
         """Every Dockerfile that a declared stage has."""
@@ -260,7 +263,8 @@ class Project:
     def bring_up_to_date(self, name: str) -> None:
         """Do what the plan says of a node; called by SCons in a worker thread."""
         if self.session is None:
-            raise UserError("run-closed", f"{name} was to be built outside a run")
+            said = f"{name} was to be built outside a run"
+            raise UserError("run-closed", said, hint="call env.StageGraph() once, as the last line of the SConstruct")
         self.session.bring_up_to_date(name)
 
 

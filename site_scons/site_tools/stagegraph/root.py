@@ -102,6 +102,14 @@ def make_root(
     return layout
 
 
+def shown_argv(options: Mapping[str, str], arch: str, timestamp: int) -> list[str]:
+    """The command that makes the archive of a root, to be run by hand; empty for a root that is not made of packages."""
+    if "layout" in options or "image" in options:
+        return []
+    settings = (f"SOURCE_DATE_EPOCH={timestamp}", f"STAGEGRAPH_SUITE={options['suite']}")
+    return ["env", *settings, *mmdebstrap_argv(options, arch, "root.tar")]
+
+
 def mmdebstrap_argv(options: Mapping[str, str], arch: str, tar: str) -> list[str]:
     """The command that makes a root file system into the file ``tar``."""
     hook = os.path.join(os.path.dirname(os.path.abspath(__file__)), "root_sources.py")

@@ -55,16 +55,19 @@ class Session:
             worker.bring_up_to_date(name)
         except process.Stopped as problem:
             self._terminal.stopped(name)
-            raise UserError("run-stopped", f"{name} was stopped") from problem
+            hint = "run the same command again; what was finished stays"
+            raise UserError("run-stopped", f"{name} was stopped", hint=hint) from problem
         except OSError as problem:
             refused = from_os_error(problem)
-            self._show_failure(worker, name, str(refused))
+            self.show_failure(name, str(refused))
             raise refused from problem
         except Exception as problem:
-            self._show_failure(worker, name, str(problem) if isinstance(problem, UserError) else repr(problem))
+            self.show_failure(name, str(problem) if isinstance(problem, UserError) else repr(problem))
             raise
 
-    def _show_failure(self, worker: Worker, name: str, text: str) -> None:
+    def show_failure(self, name: str, text: str) -> None:
+        """Report that a node failed, with the end of its log."""
+        worker = self.worker()
         failing = worker.at_work.pop(name, None)
         node, log = failing if failing is not None else (self.planner.graph.nodes[name], "")
         self._terminal.failed(node, text, log)

@@ -133,7 +133,7 @@ class Worker:
     def _open_log(self, path: str, decision: Decision) -> IO[bytes]:
         full = self.space.path(path)
         os.makedirs(os.path.dirname(full), exist_ok=True)
-        log = open(full, "wb")  # noqa: SIM115 - the caller closes it
+        log = open(full, "ab")  # noqa: SIM115 - the caller closes it; LOG_DIR may hold the logs of another run
         log.writelines(f"# {decision.node.name}: {reason}\n".encode() for reason in decision.reasons)
         return log
 
@@ -143,7 +143,8 @@ class Worker:
         image = decision.image
         assert image is not None
         self._name(decision.node, image.id, ())
-        return self._record(decision, image, ADOPTED, 0.0, "")
+        seconds = gc.seconds_of(self.space.engine().store(), image.id)
+        return self._record(decision, image, ADOPTED, seconds, "")
 
     def _build(self, decision: Decision, log_path: str) -> Record:
         begin = time.monotonic()
@@ -169,13 +170,14 @@ class Worker:
         """A new image of a node, verified to be what was asked for."""
         node = decision.node
         engine = self.space.engine()
+        begin = time.monotonic()
         with self._open_log(log_path, decision) as log:
             if node.kind == "root":
                 image_id = self._root(engine, decision, log)
             else:
                 self._check_base(node)
                 image_id = self._step(engine, decision, log)
-            gc.note(engine.store(), image_id)
+            gc.note(engine.store(), image_id, time.monotonic() - begin)
         return self._verified(decision, image_id)
 
     def _step(self, engine: Engine, decision: Decision, log: IO[bytes]) -> str:
@@ -255,6 +257,7 @@ class Worker:
             raise UserError(
                 "image-unexpected",
                 f"the engine built {node.name} for {image.os}/{image.architecture} instead of {node.platform}",
+                hint="report it with the log",
             )
         return image
 

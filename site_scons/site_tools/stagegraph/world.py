@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class StoreView:
     """The engine's image list as it was when first asked for, kept up with what this run does."""
 
-    def __init__(self, engine: Engine, listed: Iterable[StoredImage]) -> None:
+    def __init__(self, engine: Engine | None, listed: Iterable[StoredImage]) -> None:
         self._engine = engine
         self._lock = threading.Lock()
         self._ids: set[str] = set()
@@ -41,6 +41,7 @@ class StoreView:
         with self._lock:
             known = self._configs.get(image_id)
         if known is None:
+            assert self._engine is not None, image_id
             known = self._engine.inspect(image_id)
             with self._lock:
                 self._configs[image_id] = known
@@ -73,6 +74,8 @@ class Workspace:
         self.parsed = parsed
         self.verify = verify
         self.tolerate_no_engine = False
+        #: Where --store points to, in a question: an engine that is asked about a store makes it.
+        self.asked_store = ""
         self.no_engine = ""
         self._engine = engine
         self._view: StoreView | None = None
@@ -107,6 +110,8 @@ class Workspace:
             return self._view
 
     def _list(self) -> StoreView | None:
+        if self.asked_store and not os.path.isdir(self.asked_store):
+            return StoreView(None, ())
         try:
             engine = self._engine()
             return StoreView(engine, engine.images())

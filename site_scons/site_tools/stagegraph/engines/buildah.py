@@ -75,5 +75,9 @@ class Buildah(ContainersStoreEngine):
 def _line(output: str) -> str:
     path = output.strip()
     if not os.path.isabs(path):
-        raise UserError("engine-failed", f"buildah named no directory for its store: '{path}'")
+        raise UserError(
+            "engine-failed",
+            f"buildah named no directory for its store: '{path}'",
+            hint="look at what 'buildah info' prints of GraphRoot",
+        )
     return path

@@ -173,6 +173,7 @@ class ContainersStoreEngine:
             raise UserError(
                 "engine-failed",
                 f"{self.name} described the image '{image_id}' in a way not understood: {error!r}",
+                hint="the store may be damaged; remove the image and build again",
             ) from error
 
     def store(self) -> str:
@@ -282,7 +283,8 @@ class ContainersStoreEngine:
             text = ""
         if not re.fullmatch(r"sha256:[0-9a-f]{64}", text):
             process.check_stopped()
-            raise UserError("engine-failed", f"{self.name} ended well but wrote no image id into '{path}'")
+            said = f"{self.name} ended well but wrote no image id into '{path}'"
+            raise UserError("engine-failed", said, hint="look at the log of the node")
         return text
 
     # --- names and images
@@ -336,9 +338,8 @@ class ContainersStoreEngine:
         self._listed = None
         match = re.search(r"(?:sha256:)?([0-9a-f]{64})\s*$", output)
         if not match:
-            raise UserError(
-                "engine-failed", f"{self.name} printed no image id after a pull: {output.strip()!r}"
-            )
+            said = f"{self.name} printed no image id after a pull: {output.strip()!r}"
+            raise UserError("engine-failed", said, hint=f"try the same pull with {self.name} alone")
         return f"sha256:{match.group(1)}"
 
     # --- the file system of an image
