@@ -136,6 +136,18 @@ def test_what_cannot_be_removed_is_named_and_not_emptied(places: Path) -> None:
     assert not scratch.exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_scratch_lies_where_programs_may_be_run(places: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", str(places / "TMPDIR")], check=True)
+    try:
+        with runs.open_run() as run:
+            assert not run.scratch.startswith(str(places))
+    finally:
+        subprocess.run(["umount", str(places / "TMPDIR")], check=True)
+    with runs.open_run() as run:
+        assert run.scratch.startswith(str(places))
+
+
 def test_one_place_for_all_is_enough(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(places / "TMPDIR"))
     with runs.open_run() as run:

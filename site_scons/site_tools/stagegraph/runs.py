@@ -215,9 +215,11 @@ def _base() -> str:
 
 def _scratch_base() -> str:
     """The directory of all scratch directories of this user."""
-    places = [os.environ.get("TMPDIR", ""), "/var/tmp", "/tmp"]
+    places = [path for path in (os.environ.get("TMPDIR", ""), "/var/tmp", "/tmp") if path and os.path.isdir(path)]
     if os.geteuid() != 0:
         places.sort(key=lambda path: not _lets_others_through(path))
+    # The copies of contexts hold scripts, which steps run where they lie.
+    places.sort(key=lambda path: bool(os.statvfs(path).f_flag & os.ST_NOEXEC))
     return _private(f"stagegraph-scratch-{_owner()}", places, _SCRATCH_MODE)
 
 
