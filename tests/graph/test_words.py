@@ -35,6 +35,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "root image of no layout": (("ROOT_IMAGE=oci:/nowhere",), "root-image", ""),
     "mirror with a line break": (("APT_MIRROR_URL=a\nb", "--refresh=base"), "transport-value", "one line"),
     "two commands": (("lint", "gc"), "command-words", ""),
+    "command behind a target": (("base", "gc"), "command-words", "one after the other"),
     "interactive": (("--interactive",), "command-words", "once for each command"),
     "repository": (("IMAGE_REPO=ghcr.io/Owner/x",), "image-name", "lower case"),
 }

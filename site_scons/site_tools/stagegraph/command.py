@@ -28,14 +28,16 @@ def carry_out(project: Project) -> None:
     if settings.option("list_targets"):
         _list_targets(project)
     words = [str(word) for word in COMMAND_LINE_TARGETS]
-    if words and words[0] in COMMANDS:
-        if len(words) > 1:
+    for word in words:
+        if word in COMMANDS and len(words) > 1:
+            other = next((each for each in words if each != word), word)
             raise UserError(
                 "command-words",
-                f"{words[0]} stands alone, but {words[1]!r} follows it",
+                f"{word} stands alone, but {other!r} stands beside it",
                 hint="run the two one after the other",
             )
-        COMMANDS[words[0]](project)
+        if word in COMMANDS:
+            COMMANDS[word](project)
     requested, other = project.targets.requested()
     project.targets.check(other)
     if settings.option("clean"):
