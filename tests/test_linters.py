@@ -276,3 +276,11 @@ def test_every_error_has_a_hint() -> None:
                 if named and not any(word.arg in ("hint", None) for word in call.keywords):
                     findings.append(f"{path}:{call.lineno}: an error without a hint")
     none(findings)
+
+
+def test_failure_classes_name_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "failure-classes.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", text))
+    there = {name for path in tracked("tests/*.py") for name in re.findall(r"def (test_\w+)", (ROOT / path).read_text())}
+    assert len(re.findall(r"^\| \d+ \|", text, re.MULTILINE)) == 88
+    none(sorted(named - there))
