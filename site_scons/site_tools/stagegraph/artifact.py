@@ -5,13 +5,12 @@ One ``KEY=value`` a line; any POSIX shell can source it. Values are quoted as ``
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import shlex
 from collections.abc import Mapping
 
 from .errors import UserError
+from .records import write_atomically
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _PLAIN = re.compile(r"[\w@%+=:,./-]*\Z", re.ASCII)
@@ -31,23 +30,7 @@ def render(values: Mapping[str, str]) -> str:
 
 def write(path: str, values: Mapping[str, str]) -> None:
     """Write the file in one step, to the disk: afterwards it is the new one or what it was, never half of it."""
-    text = render(values)
-    fresh = f"{path}.new-{os.getpid()}"
-    try:
-        with open(fresh, "w", encoding="utf-8", errors="surrogateescape") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(fresh, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(fresh)
-        raise
-    directory = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    write_atomically(path, render(values).encode("utf-8", "surrogateescape"))
 
 
 def read(path: str) -> dict[str, str]:

@@ -8,7 +8,8 @@ tree comes by rename, then the listing, then artifact.env, and last the record.
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from . import artifact
@@ -89,14 +90,20 @@ def _deep_damage(directory: str, tree: str, record: Record) -> str:
     return f"{ROOTFS}/ is not what was exported: {'; '.join(different[:3])}{more}"
 
 
-def place(directory: str) -> AbstractContextManager[None]:
+@contextmanager
+def place(directory: str) -> Iterator[None]:
     """The lock of an export's directory: held from the unpacking until the record is written, and for every change.
 
-    Raises ``UserError``: tree-foreign, tree-mounted.
+    What a killed run left there half written is removed. Raises ``UserError`` code tree-foreign.
     """
     from . import rootfs
 
-    return rootfs.alone(os.path.join(directory, ROOTFS), _described_by(directory))
+    with rootfs.alone(os.path.join(directory, ROOTFS), _described_by(directory)):
+        half = tuple(f".{name}." for name in (ENV_FILE, RECORD))  # as records.write_atomically names them
+        for name in os.listdir(directory):
+            if name.startswith(half) and name.rpartition(".")[2].isdigit():
+                os.unlink(os.path.join(directory, name))
+        yield
 
 
 def export(engine: Engine, image_id: str, run: str, directory: str) -> tuple[int, dict[str, object]]:
