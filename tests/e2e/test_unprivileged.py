@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import subprocess
@@ -35,43 +34,50 @@ def checkout(place: Path) -> Checkout:
         pytest.skip("needs root, to become another user")
     if shutil.which("setpriv") is None:
         pytest.skip("setpriv is not installed")
-    python()  # skips when there is none
+    # Copies: what ours are, may lie where nobody gets to.
+    installed = Path(sysconfig.get_path("purelib"))
+    for name in PACKAGES:
+        shutil.copytree(installed / name, place / "packages" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    python(place)  # skips when there is none
     made = Checkout.fresh("copy", "", place=place)
     (place / "home").mkdir(mode=0o711)
     os.chown(place / "home", NOBODY, NOBODY)
     return made
 
 
+#: What the tool needs to run (requirements.txt).
+PACKAGES = ("SCons", "e2b_dockerfile_utils", "packaging")
+
+
 def as_nobody() -> list[str]:
     return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
 
 
-@functools.cache
-def python() -> str:
+def python(place: Path) -> str:
     """A Python that nobody can run with the packages of these tests; skips when there is none."""
     said = ""
     for program in (sys.executable, *(found for found in (shutil.which("python3", path=os.defpath),) if found)):
         # By a shell: setpriv itself still has root's capabilities when it looks for a program.
         argv = [*as_nobody(), "sh", "-c", '"$@"', "sh"]
-        argv += [program, "-P", "-c", "import SCons.Script, e2b_dockerfile_utils, packaging"]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/", env=packages())
+        argv += [program, "-P", "-c", f"import sys, {', '.join(PACKAGES)}; sys.exit(sys.version_info < (3, 11))"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/", env=packages(place))
         if done.returncode == 0:
             return program
-        said = done.stderr.strip().splitlines()[-1]
+        said = (done.stderr.strip().splitlines() or ["it is older than 3.11"])[-1]
     pytest.skip(f"nobody cannot run a Python with the packages of these tests: {said}")
 
 
-def packages() -> dict[str, str]:
-    """The environment in which another Python finds the packages of ours."""
-    return environment({"PYTHONPATH": sysconfig.get_path("purelib"), "PYTHONDONTWRITEBYTECODE": "1"})
+def packages(place: Path) -> dict[str, str]:
+    """The environment in which another Python finds copies of our packages."""
+    return environment({"PYTHONPATH": str(place / "packages"), "PYTHONDONTWRITEBYTECODE": "1"})
 
 
 def run(checkout: Checkout, place: Path, *words: str, before: tuple[str, ...] = ()) -> Result:
     """Run scons as nobody; ``before`` is a command that starts it."""
     # All that an engine writes for this user has to land in our directory, not in /tmp.
     home = str(place / "home")
-    env = {**packages(), "HOME": home, "XDG_RUNTIME_DIR": home, "TMPDIR": home, "USER": "nobody", "LOGNAME": "nobody"}
-    scons = [python(), *checkout.command(*words)[1:]]
+    env = {**packages(place), "HOME": home, "XDG_RUNTIME_DIR": home, "TMPDIR": home, "USER": "nobody", "LOGNAME": "nobody"}
+    scons = [python(place), *checkout.command(*words)[1:]]
     argv = ["unshare", "--mount", "sh", "-c", _SUBORDINATE, "sh", str(place), *as_nobody(), *before, *scons]
     done = subprocess.run(argv, cwd=checkout.folder, env=env, capture_output=True, text=True, check=False)
     return Result(done.returncode, done.stdout, done.stderr)
