@@ -105,9 +105,11 @@ class Graph:
         self, stage: Stage, step: Step, final: str, named: Mapping[str, Node], values: VariableSource
     ) -> Node:
         parents = tuple(self._parents(stage, step, named))
-        self._check_platform(stage, step, parents)
         arch = stage.arch if self._depends_on_arch(stage, step, parents, values) else ""
         builtin = {**stage.builtin, "TARGET_ARCH": arch} if arch else dict(stage.builtin)
+        variables = values.for_step(self._args(stage, step), arch, builtin, stage.dockerfile.path)
+        platform = _platform(stage, step, variables)
+        self._check_platform(stage, step, parents, platform)
         where = f"{stage.name}-{arch}" if arch else stage.name
         is_final = step.name == final
         return Node(
@@ -116,13 +118,13 @@ class Graph:
             arch=arch,
             step=step.name,
             kind="step",
-            platform=stage.platform,
+            platform=platform,
             record=os.path.join(self._records, stage.profile, stage.lane, where, f"{step.name}.json"),
             parents=parents,
             dockerfile=stage.dockerfile.path,
             instructions=step.instructions,
             sources=step.sources,
-            variables=values.for_step(self._args(stage, step), arch, builtin, stage.dockerfile.path),
+            variables=variables,
             images={use.ref: use.ref.rsplit("@", 1)[1] for use in (step.base, *step.uses) if use.kind == "image"},
             tags=stage.tags if is_final else (),
             profile=stage.profile,
@@ -152,15 +154,15 @@ class Graph:
                     line=use.line,
                 )
 
-    def _check_platform(self, stage: Stage, step: Step, parents: Sequence[Parent]) -> None:
+    def _check_platform(self, stage: Stage, step: Step, parents: Sequence[Parent], platform: str) -> None:
         """An engine marks a child with the platform it is told, whatever its parent was built for."""
-        if step.platform or not parents or parents[0].ref != step.base.ref:
+        if not parents or parents[0].ref != step.base.ref:
             return
         parent = self.nodes.get(parents[0].node)
-        if parent is not None and parent.platform != stage.platform:
+        if parent is not None and parent.platform != platform:
             raise UserError(
                 "parent-platform",
-                f"stage {stage.name} is for {stage.platform}, but its parent {parent.name} is for {parent.platform}",
+                f"stage {stage.name} is for {platform}, but its parent {parent.name} is for {parent.platform}",
                 hint="declare both on the same platform",
                 file=stage.dockerfile.path,
                 line=step.base.line,
@@ -186,6 +188,23 @@ class Graph:
                 wanted.add(name)
                 pending.extend(parent.node for parent in self.nodes[name].parents)
         return [node for name, node in self.nodes.items() if name in wanted]
+
+
+def _platform(stage: Stage, step: Step, variables: Mapping[str, str]) -> str:
+    """The platform of a step's image: what its FROM says, as it is or by a variable, else that of the stage."""
+    if not step.platform:
+        return stage.platform
+    name = step.platform.strip("${}")
+    platform = variables[name] if step.platform.startswith("$") else step.platform
+    if platform not in {f"linux/{arch}" for arch in KNOWN_ARCHES}:
+        raise UserError(
+            "platform-unknown",
+            f"step {step.name} of stage {stage.name} is for the platform {platform!r}",
+            hint=f"known are {', '.join(f'linux/{arch}' for arch in KNOWN_ARCHES)}",
+            file=stage.dockerfile.path,
+            line=step.line,
+        )
+    return platform
 
 
 def root_node(
@@ -217,11 +236,14 @@ def root_node(
     )
 
 
-def export_node(name: str, arch: str, image: Node, directory: str, env: Mapping[str, str]) -> Node:
+def export_node(
+    name: str, arch: str, image: Node, directory: str, env: Mapping[str, str], gates: Sequence[Node] = ()
+) -> Node:
     """The node of an exported root file system.
 
     name: its target on the command line; directory: where rootfs/ and artifact.env go, relative to the project's
-    root or absolute; env: what its artifact.env says apart from the image and the tree
+    root or absolute; env: what its artifact.env says apart from the image and the tree; gates: the nodes that have
+    to be built, which means passed, before the image goes anywhere
     """
     return Node(
         name=name,
@@ -231,8 +253,13 @@ def export_node(name: str, arch: str, image: Node, directory: str, env: Mapping[
         kind="rootfs",
         platform=image.platform,
         record=os.path.join(directory, RECORD),
-        parents=(Parent("image", image.name, by_variable=False),),
+        parents=(Parent("image", image.name, by_variable=False), *map(gate_parent, gates)),
         options={"layout": "1"},
         profile=image.profile,
         env=dict(env),
     )
+
+
+def gate_parent(gate: Node) -> Parent:
+    """The edge to a gate: nothing of its image is taken, but it has to stand."""
+    return Parent(f"gate {gate.name}", gate.name, by_variable=False)

@@ -33,6 +33,12 @@ DEFAULT_REPOSITORY = "localhost/image"
 
 OUT = "out"
 
+#: Platform of everything that is built for all targets or by a cross compiler.
+BUILD_PLATFORM = "linux/amd64"
+
+#: The word that means every gate.
+GATES = "smoke"
+
 
 class Project:
     """One checkout: stages, exports and the words that name them on the command line.
@@ -91,7 +97,8 @@ class Project:
                 name=name,
                 arch=arch,
                 dockerfile=self._dockerfiles[path],
-                platform=platform,
+                platform=platform or BUILD_PLATFORM,
+                per_arch_platform=bool(platform),
                 lane=lane,
                 profile=self.profile,
                 images={ref: self._name(image) for ref, image in images.items()},
@@ -110,27 +117,66 @@ class Project:
     def root_filesystem(self, name: str, arch: str, given: Mapping[str, str], location: str, lane: str) -> Any:
         """Declare a root file system; returns its SCons node."""
         names.check_component("a root", name)
-        node = self.graph.add(
-            root_node(name, arch, given, lane=lane, profile=self.profile, out=OUT, location=location)
-        )
+        node = root_node(name, arch, given, lane=lane, profile=self.profile, out=OUT, location=location)
+        known = node.name in self.graph.nodes
+        self.graph.add(node)
+        if known:
+            return self.targets.files[node.name]
         self._declare(node)
         self.targets.add_word(node.name, node.name)
         self.targets.add_word(name, node.name)
         return self.targets.files[node.name]
 
-    def export(self, name: str, arch: str, image: Any) -> Any:
+    def step(self, stage: Any, name: str) -> Any:
+        """The SCons node of another step of a stage."""
+        final = self.graph.nodes[self._name(stage)]
+        steps = [n for n in self.graph.nodes.values() if n.stage == final.stage and n.arch in (final.arch, "")]
+        for node in steps:
+            if node.step == name:
+                return self.targets.files[node.name]
+        raise UserError(
+            "step-unknown",
+            f"stage {final.stage} has no step {name!r}",
+            hint=f"its steps are {', '.join(node.step for node in steps)}",
+            file=final.dockerfile,
+        )
+
+    def gate(self, stage: Any, name: str) -> Any:
+        """The SCons node of a step that judges its stage's image."""
+        file = self.step(stage, name)
+        self.targets.add_word(GATES, self._name(file))
+        return file
+
+    def export(
+        self,
+        name: str,
+        arch: str,
+        image: Any,
+        gates: Iterable[Any],
+        images: Mapping[str, Any],
+        values: Mapping[str, str],
+    ) -> Any:
         """Declare the export of an image's root file system to ``<OUTPUT_ROOT>/<name>/<arch>``."""
         source = self.graph.nodes[self._name(image)]
         directory = os.path.join(settings.setting("OUTPUT_ROOT") or OUT, name, arch)
-        given = {"TARGET_ARCH": arch, "SOURCE_IMAGE": source.tags[0] if source.tags else source.name}
+        passed = [self.graph.nodes[self._name(gate)] for gate in gates]
+        given = {"TARGET_ARCH": arch, "SOURCE_IMAGE": self._shown(source)}
+        given |= {key: self._shown(self.graph.nodes[self._name(other)]) for key, other in images.items()}
+        given |= values
+        if passed:
+            given["GATES"] = " ".join(gate.name for gate in passed)
         for below in self.graph.closure([source.name]):
             given |= {key: value for key, value in below.variables.items() if key not in given}
-        node = self.graph.add(export_node(f"{OUT}/{name}/{arch}", arch, source, directory, given))
+        node = self.graph.add(export_node(f"{OUT}/{name}/{arch}", arch, source, directory, given, passed))
         self._declare(node)
         file = self.targets.files[node.name]
         # Not Dir: SCons would refuse to read on when something else lies there.
         self.env.Depends(self.env.Entry(self._path(os.path.join(directory, "rootfs"))), file)
         return file
+
+    def _shown(self, image: Node) -> str:
+        """The name for people of an image, that of its node when it gets none."""
+        return image.tags[0] if image.tags else image.name
 
     def people_tag(self, tag: str) -> str:
         """The full name for people of a tag: ``IMAGE_REPO:tag``."""

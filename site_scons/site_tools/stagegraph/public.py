@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from . import settings, versions
@@ -23,9 +23,6 @@ DEFAULT_ARCHES_KEY = "CROSS_DEFAULT_ARCHES"
 #: The key that lists the targets of the compiler stage.
 TARGETS_KEY = "CROSS_TARGETS"
 
-#: Platform of everything that is built for all targets or by a cross compiler.
-BUILD_PLATFORM = "linux/amd64"
-
 
 def setup(
     env: Any,
@@ -35,6 +32,7 @@ def setup(
     dockerfiles: str = ".",
     variables: Iterable[str] = (),
     providers: Iterable[str] = versions.PROVIDERS,
+    providers_of: Mapping[str, Iterable[str]] | None = None,
 ) -> None:
     """Put a ``Project`` behind ``env`` and the builders on it.
 
@@ -45,6 +43,7 @@ def setup(
     dockerfiles:   the folder in which ``Dockerfile.<stage>`` lies
     variables:     names on the command line that the SConstruct reads itself
     providers:     the providers that the steps can carry out; another one ends the reading
+    providers_of:  the same for single components, as ``{"OPENCV": ["absent"]}``
     """
     settings.register()
     for stream in (sys.__stdout__, sys.__stderr__):  # SCons puts a wrapper of its own over these
@@ -55,7 +54,7 @@ def setup(
         root = env.Dir("#").get_abspath()
         chosen = settings.setting("PROFILE", profile)
         values = _values(root, versions_file, profiles, chosen, variables)
-        values.require_providers(providers)
+        values.require_providers(providers, providers_of or {})
         project = Project(env, values, dockerfiles, chosen or "default")
         env["STAGEGRAPH"] = project
         env["ARCHES"] = _arches(values)
@@ -63,7 +62,7 @@ def setup(
         fail(problem)
     except OSError as problem:
         fail(from_os_error(problem))
-    for name, method in (("Root", root_builder), ("Stage", stage), ("Rootfs", rootfs), ("StageGraph", stage_graph)):
+    for name, method in BUILDERS.items():
         env.AddMethod(_with_errors(method), name)
 
 
@@ -175,7 +174,7 @@ def stage(
     parent: Any = None,
     dockerfile: str = "",
     images: Mapping[str, Any] | None = None,
-    platform: str = BUILD_PLATFORM,
+    platform: str = "",
     lane: str = "cross",
     tag: str = "",
     values: Mapping[str, str] | None = None,
@@ -186,6 +185,8 @@ def stage(
     arch:       target arch; empty for a stage that is the same for all
     parent:     what ``BASE_IMAGE`` is; images: what other image variables are (name → stage or root)
     dockerfile: its name in the Dockerfiles' folder, ``Dockerfile.<name>`` when not given
+    platform:   OCI platform that it is built for; with an arch, no step is shared with other arches then.
+                The build platform, linux/amd64, when not given
     values:     values for ARGs that the graph decides (BUILD_MODE …)
     tag:        the tag for people that the finished image gets in IMAGE_REPO
     final:      the step that is the stage's image, the last one when not given
@@ -203,10 +204,39 @@ def stage(
     return project.stage(name, arch, platform, lane, parents, path, tag, values or {}, final)
 
 
-def rootfs(env: Any, name: str, arch: str, image: Any) -> Any:
-    """Declare the export of a stage's root file system to ``out/<name>/<arch>/`` (or below OUTPUT_ROOT)."""
+def step(env: Any, stage: Any, name: str) -> Any:
+    """Another step of a declared stage, to be exported or to stand on; ``stage`` is what Stage returned."""
     project: Project = env["STAGEGRAPH"]
-    return project.export(name, arch, image)
+    return project.step(stage, name)
+
+
+def gate(env: Any, stage: Any, name: str) -> Any:
+    """A step that judges its stage's image: once it is built the image has passed. ``scons smoke`` means all gates.
+
+    Hand it to Rootfs or Manifest as one of ``gates=``: nothing is made of an image whose gate did not pass.
+    """
+    project: Project = env["STAGEGRAPH"]
+    return project.gate(stage, name)
+
+
+def rootfs(
+    env: Any,
+    name: str,
+    arch: str,
+    image: Any,
+    gates: Sequence[Any] = (),
+    images: Mapping[str, Any] | None = None,
+    values: Mapping[str, str] | None = None,
+) -> Any:
+    """Declare the export of a stage's root file system to ``out/<name>/<arch>/`` (or below OUTPUT_ROOT).
+
+    gates:  what Gate returned; the export waits until all of them have passed
+    images: more images that artifact.env names, key → what Stage returned
+    values: more that artifact.env says, key → value
+    """
+    project: Project = env["STAGEGRAPH"]
+    _check_strings(name, values or {})
+    return project.export(name, arch, image, gates, images or {}, values or {})
 
 
 def stage_graph(env: Any) -> None:
@@ -215,3 +245,14 @@ def stage_graph(env: Any) -> None:
     Call it once, as the last line of the SConstruct.
     """
     carry_out(env["STAGEGRAPH"])
+
+
+#: Method of the environment → its function.
+BUILDERS: dict[str, Callable[..., Any]] = {
+    "Root": root_builder,
+    "Stage": stage,
+    "Step": step,
+    "Gate": gate,
+    "Rootfs": rootfs,
+    "StageGraph": stage_graph,
+}

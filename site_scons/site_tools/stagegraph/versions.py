@@ -40,6 +40,9 @@ AUTOMATIC = tuple(
 
 PROVIDERS = ("distro", "source", "absent")
 
+#: What the key of a component's provider ends in.
+PROVIDER_SUFFIX = "_PROVIDER"
+
 _KEY = re.compile(r"[A-Z][A-Z0-9_]*")
 _MARKER = re.compile(r"# noforward(?:[ :].*)?")
 _LIKE_MARKER = re.compile(r"#\s*no[-_ ]?forward", re.IGNORECASE)
@@ -280,14 +283,17 @@ class Values:
                 hint = f"write ARG {arg.name}={entry.value}"
                 raise UserError("arg-drift", message, hint=hint, file=dockerfile.path, line=arg.line)
 
-    def require_providers(self, able: Iterable[str]) -> None:
-        """UserError (provider-unable) if a component's provider is none of ``able``, those the steps can carry out."""
+    def require_providers(self, able: Iterable[str], able_of: Mapping[str, Iterable[str]]) -> None:
+        """UserError (provider-unable) if a component's provider is none that the steps can carry out.
+
+        able: the providers for all components; able_of: instead of these for single ones, component → providers
+        """
         able = tuple(able)
         for key in sorted(filter(_is_provider, self.names)):
-            value = self.value(key)
-            if value not in able:
-                message = f"{key}={value}, but the steps of this project carry out {' and '.join(able)} only"
-                raise UserError("provider-unable", message, hint=f"set {key}={able[0]}", **self._place(key))
+            value, ways = self.value(key), tuple(able_of.get(key.partition(PROVIDER_SUFFIX)[0], able))
+            if value not in ways:
+                message = f"{key}={value}, but the steps of this project carry out {' and '.join(ways)} only"
+                raise UserError("provider-unable", message, hint=f"set {key}={ways[0]}", **self._place(key))
 
     def _place(self, key: str) -> dict[str, Any]:
         """File and line of the value of ``key``, as keywords of UserError; none for the command line."""
@@ -336,7 +342,7 @@ class Values:
 
 def _is_provider(key: str) -> bool:
     base, _, arch = key.rpartition("_")
-    return key.endswith("_PROVIDER") or (arch.lower() in ARCHES and base.endswith("_PROVIDER"))
+    return key.endswith(PROVIDER_SUFFIX) or (arch.lower() in ARCHES and base.endswith(PROVIDER_SUFFIX))
 
 
 def _check_provider(key: str, value: str, file: str, line: int) -> None:
