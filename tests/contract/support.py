@@ -65,6 +65,7 @@ class Project:
         base: str = "",
         contexts: dict[str, str] | None = None,
         secret: str = "",
+        ca_bundle: str = "",
         **more: str,
     ) -> BuildRequest:
         labels = {LABEL_NODE: more.pop("node", target), LABEL_SIGNATURE: more.pop("signature", "s1")}
@@ -80,6 +81,7 @@ class Project:
             timestamp=86400,
             secret=secret,
             iidfile=str(self.path.parent / f"iid-{target}"),
+            ca_bundle=ca_bundle,
         )
 
     def build(self, target: str, base: str = "", contexts: dict[str, str] | None = None, **more: str) -> str:

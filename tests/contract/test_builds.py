@@ -136,19 +136,22 @@ def test_the_image_is_marked_with_the_platform_asked_for(engine: Engine, project
     assert len({content_id(engine.inspect(image)) for image in images.values()}) == 3
 
 
-def test_a_secret_leaves_no_trace(engine: Engine, project: Project, base: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "given"), [("transport", "secret"), ("ca-bundle", "ca_bundle")])
+def test_a_secret_leaves_no_trace(
+    engine: Engine, project: Project, base: str, tmp_path: Path, name: str, given: str
+) -> None:
     project.write(
         "Dockerfile",
-        """\
+        f"""\
         ARG BASE_IMAGE
-        FROM ${BASE_IMAGE} AS one
-        RUN --mount=type=secret,id=transport,target=/run/transport,required=false,mode=0444 test -s /run/transport
+        FROM ${{BASE_IMAGE}} AS one
+        RUN --mount=type=secret,id={name},target=/run/given,required=false,mode=0444 test -s /run/given
         """,
     )
     built = []
     for value in ("geheim-1", "geheim-2"):
-        (tmp_path / "transport").write_text(f"APT_MIRROR_URL={value}\n")
-        built.append(project.build("one", base, secret=str(tmp_path / "transport")))
+        (tmp_path / "given").write_text(f"APT_MIRROR_URL={value}\n")
+        built.append(engine.build(project.request("one", base, **{given: str(tmp_path / "given")}), project.log))
     assert built[0] == built[1]
     with engine.rootfs(built[0], "r") as stream:
         exported = stream.read()

@@ -170,6 +170,8 @@ class FakeEngine:
         argv = ["fake-engine", "build", "--timestamp", str(request.timestamp), "--platform", request.platform]
         if request.secret:
             argv += ["--secret", f"id=transport,src={request.secret}"]
+        if request.ca_bundle:
+            argv += ["--secret", f"id=ca-bundle,src={request.ca_bundle}"]
         for flag, values in (("--label", request.labels), ("--build-arg", request.build_args)):
             for key, value in sorted(values.items()):
                 argv += [flag, f"{key}={value}"]
@@ -220,10 +222,11 @@ class FakeEngine:
         self._obey(node)
         names = [one.name for one in sections]
         parent, config = self._parent(base, request, names)
-        secret = None
-        if request.secret:
-            with open(request.secret, "rb") as stream:
-                secret = stream.read()
+        secrets = {}
+        for name, path in (("transport", request.secret), ("ca-bundle", request.ca_bundle)):
+            if path:
+                with open(path, "rb") as stream:
+                    secrets[name] = stream.read()
         tree = dict(self.tree(parent)) if parent else {}
         state = step.State(dict(tree), config)
         inputs = step.Inputs(
@@ -231,7 +234,7 @@ class FakeEngine:
             images=lambda name: self.tree(self._other(name, request, names)),
             build_args=request.build_args,
             defaults=defaults,
-            secret=secret,
+            secrets=secrets,
             say=say,
         )
         step.build(state, section.instructions, inputs)

@@ -39,13 +39,13 @@ class State:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a step may take: the context as the ignore file leaves it, other steps' trees, build arguments, the secret."""
+    """What a step may take: the context as the ignore file leaves it, other steps' trees, build arguments, secrets."""
 
     context: fs.Tree
     images: Callable[[str], fs.Tree]
     build_args: Mapping[str, str]
     defaults: Mapping[str, str]
-    secret: bytes | None
+    secrets: Mapping[str, bytes]
     say: Callable[[str], None]
 
 
@@ -172,8 +172,9 @@ def _run(state: State, one: Instruction, inputs: Inputs, env: dict[str, str]) ->
         options = dict(part.partition("=")[::2] for part in expand(value, env).split(","))
         target = options.get("target") or options.get("dst") or ""
         if options.get("type") == "secret":
-            if inputs.secret is not None:
-                mounts[fs.clean(target)] = fs.regular(inputs.secret)
+            given = inputs.secrets.get(options.get("id", ""))
+            if given is not None:
+                mounts[fs.clean(target)] = fs.regular(given)
                 secrets.add(fs.clean(target))
             elif options.get("required") == "true":
                 raise Wrong("the secret is required and was not given")

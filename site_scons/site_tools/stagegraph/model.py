@@ -163,8 +163,8 @@ class BuildRequest:
     Paths are relative to ``context``, the project's root, in which the engine runs. ``build_args`` holds the
     step's variables and its FROM parent's image id; ``contexts`` maps the names of other steps to image ids
     (``sha256:…``); ``labels`` are put on the image; ``timestamp`` is SOURCE_DATE_EPOCH in seconds; ``secret`` is the
-    path of the transport settings, empty for none; ``iidfile`` is where the engine writes the image id, empty for
-    a command that prints it.
+    path of the transport settings, empty for none; ``ca_bundle`` that of the certificates to check servers with, empty
+    for those of the image; ``iidfile`` is where the engine writes the image id, empty for a command that prints it.
     """
 
     context: str
@@ -177,3 +177,4 @@ class BuildRequest:
     timestamp: int
     secret: str
     iidfile: str
+    ca_bundle: str = ""

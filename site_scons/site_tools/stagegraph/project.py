@@ -17,7 +17,7 @@ from .model import Dockerfile, Node
 from .parsecache import ParseCache
 from .plan import Decision, Planner
 from .statcache import StatCache
-from .targets import Targets
+from .targets import Targets, start_directory
 from .versions import Values
 from .world import Workspace
 
@@ -67,6 +67,7 @@ class Project:
             StatCache(os.path.join(cache, "files.json")),
             self._parsed,
             verify=bool(settings.option("verify")),
+            ca_bundle=os.path.join(start_directory(env), settings.setting("CA_BUNDLE")) if settings.setting("CA_BUNDLE") else "",
         )
         self.planner = Planner(self.graph, self.space)
 

@@ -28,6 +28,7 @@ SETTINGS = {
     "USE_FAST_UBUNTU_MIRROR": "use the Ubuntu mirror below (transport)",
     "FAST_UBUNTU_MIRROR_URL": "Ubuntu mirror (transport)",
     "FAST_UBUNTU_PORTS_MIRROR_URL": "Ubuntu ports mirror (transport)",
+    "CA_BUNDLE": "file of certificates to check servers with; the host's own when not given",
     "http_proxy": "proxy for http (transport)",
     "https_proxy": "proxy for https (transport)",
     "no_proxy": "hosts reached without proxy (transport)",

@@ -12,7 +12,11 @@ from collections.abc import Mapping
 
 from . import process
 from .errors import UserError
+from .model import Node
 from .parsecache import ParseCache
+
+#: Where Debian and its relatives keep the certificates that the host trusts.
+HOST_CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 
 def text(settings: Mapping[str, str]) -> str:
@@ -24,6 +28,22 @@ def text(settings: Mapping[str, str]) -> str:
         if value:
             lines.append(f"{name}={value}\n")
     return "".join(lines)
+
+
+def takes_ca_bundle(node: Node) -> bool:
+    """Whether a RUN of the step mounts the secret ``ca-bundle``."""
+    return any("id=ca-bundle" in line for line in node.instructions)
+
+
+def ca_bundle(given: str) -> str:
+    """The certificates with which a RUN checks servers: the file ``given``, else the host's own, empty without one.
+
+    A network may have an authority of its own that only its hosts trust. What is downloaded is verified by a digest in
+    any case, so this decides whether something arrives and never what. Raises ``UserError`` code transport-value.
+    """
+    if given and not os.access(given, os.R_OK):
+        raise UserError("transport-value", f"CA_BUNDLE names {given!r}, which cannot be read", hint="name a file of PEM certificates")
+    return given or (HOST_CA_BUNDLE if os.access(HOST_CA_BUNDLE, os.R_OK) else "")
 
 
 def host_mirror(cache: ParseCache) -> str:

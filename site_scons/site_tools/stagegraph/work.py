@@ -348,6 +348,7 @@ def build_request(
         timestamp=space.timestamp,
         secret=secret,
         iidfile=iidfile,
+        ca_bundle=transport.ca_bundle(space.ca_bundle) if transport.takes_ca_bundle(node) else "",
     )
 
 

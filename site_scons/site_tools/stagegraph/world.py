@@ -63,16 +63,26 @@ class Workspace:
     stats, parsed: what was hashed and parsed before; saved by whoever may write
     engine:    gives the engine; asked only when the store matters, may raise ``UserError``
     verify:    look at whole exported trees and at the images behind records, not only at marks
+    ca_bundle: file of certificates that CA_BUNDLE names; empty for the host's own
     """
 
     def __init__(
-        self, root: str, timestamp: int, engine: Callable[[], Engine], stats: StatCache, parsed: ParseCache, *, verify: bool = False
+        self,
+        root: str,
+        timestamp: int,
+        engine: Callable[[], Engine],
+        stats: StatCache,
+        parsed: ParseCache,
+        *,
+        verify: bool = False,
+        ca_bundle: str = "",
     ) -> None:
         self.root = root
         self.timestamp = timestamp
         self.stats = stats
         self.parsed = parsed
         self.verify = verify
+        self.ca_bundle = ca_bundle
         self.tolerate_no_engine = False
         #: Where --store points to, in a question: an engine that is asked about a store makes it.
         self.asked_store = ""

@@ -202,6 +202,8 @@ class ContainersStoreEngine:
         argv += ["--timestamp", str(request.timestamp), "--identity-label=false", "--http-proxy=false"]
         if request.secret:
             argv += ["--secret", f"id=transport,src={request.secret}"]
+        if request.ca_bundle:
+            argv += ["--secret", f"id=ca-bundle,src={request.ca_bundle}"]
         for key, value in sorted(request.labels.items()):
             argv += ["--label", f"{key}={value}"]
         argv += ["--platform", request.platform, "--target", request.target]
