@@ -200,10 +200,8 @@ class ContainersStoreEngine:
         argv += ["--isolation", "chroot", "--network", "host", *self.pull_never]
         argv += ["--no-cache", "--layers=false", "--force-rm", "--format", "oci"]
         argv += ["--timestamp", str(request.timestamp), "--identity-label=false", "--http-proxy=false"]
-        if request.secret:
-            argv += ["--secret", f"id=transport,src={request.secret}"]
-        if request.ca_bundle:
-            argv += ["--secret", f"id=ca-bundle,src={request.ca_bundle}"]
+        secrets = {"transport": request.secret, "ca-bundle": request.ca_bundle}
+        argv += [word for name, path in secrets.items() if path for word in ("--secret", f"id={name},src={path}")]
         for key, value in sorted(request.labels.items()):
             argv += ["--label", f"{key}={value}"]
         argv += ["--platform", request.platform, "--target", request.target]
