@@ -47,7 +47,8 @@ def fail(sentence: str, hint: str = "") -> NoReturn:
 def fetch(packages: list[str], arch: str, work: Path) -> dict[str, str]:
     """Fetch packages of `arch` with apt and unpack them below work/root. Return package -> version.
 
-    `packages` are Debian's names; what comes back are the names of the root's own distribution.
+    What they say of themselves goes to work/control/<package>/. `packages` are Debian's names; what comes back are the
+    names of the root's own distribution.
     """
     packages = distribution.local_names(packages)
     command = ["/run/apt.sh", "download", arch, str(work / "debs"), *packages]
@@ -57,12 +58,14 @@ def fetch(packages: list[str], arch: str, work: Path) -> dict[str, str]:
             "a package that cannot be located: the version asked for is not the one the distribution provides",
         )
     versions = {}
+    (work / "control").mkdir(exist_ok=True)
     for deb in sorted((work / "debs").glob("*.deb")):
         name, version = subprocess.check_output(
             ["dpkg-deb", "--showformat", "${Package} ${Version}", "--show", str(deb)], text=True
         ).split()
         versions[name] = version
         subprocess.run(["dpkg-deb", "--extract", str(deb), str(work / "root")], check=True)
+        subprocess.run(["dpkg-deb", "--control", str(deb), str(work / "control" / name)], check=True)
     shutil.rmtree(work / "debs")
     missing = sorted(set(packages) - set(versions))
     if missing:
