@@ -87,6 +87,12 @@ FILES = {
     **{f"scripts/{name}.sh": f"#!/bin/sh\nwork {name}\n" for name in ("tools", "artifact", "smoke", "app")},
 }
 
+#: What happens when the manifest is put together: each member is saved.
+SAVES = {f"save:app-{arch}" for arch in ARCHES}
+
+#: What lies beside the manifest's layout.
+BESIDE = {".latest.json", "latest.env", ".latest.lock"}
+
 #: The nodes that are built for one arch in the runtime lane, its gate last.
 RUNTIME = ("bootstrap-{}", "package-{}:artifact-source", "package-{}:payload", "package-{}", "app-{}", "package-{}:smoke")
 
@@ -115,6 +121,15 @@ class Lanes(Project):
     def manifest(self) -> Path:
         """The directory of the manifest's layout."""
         return self.path / "out" / "manifest" / "latest"
+
+    def whole(self) -> dict[str, bytes]:
+        """Every file of the manifest's layout."""
+        found = (path for path in self.manifest.rglob("*") if path.is_file())
+        return {str(path.relative_to(self.manifest)): path.read_bytes() for path in found}
+
+    def beside(self) -> set[str]:
+        """What lies beside the manifest's layout."""
+        return {path.name for path in self.manifest.parent.iterdir()} - {"latest"}
 
     def manifest_record(self) -> dict:
         """The manifest's record, read."""

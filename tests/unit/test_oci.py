@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fake_engine import write_layout
 from fake_engine import filesystem as fs
+from fake_engine import write_layout
 from stagegraph import layouts, oci, rootfs
 from stagegraph.errors import UserError
 from stagegraph.records import Record
