@@ -70,7 +70,7 @@ def test_layer_3_refuses_objects_of_another_machine(guard: ModuleType, tmp_path:
 def test_layer_3_refuses_a_driver_without_its_compiler_proper(guard: ModuleType, tmp_path: Path) -> None:
     path = compiler(tmp_path, "aarch64-linux-gnu", makes=183, runs_on=183)
     path.write_text(path.read_text().replace("cp ", 'echo "cannot execute cc1" >&2; exit 1; cp '))
-    with pytest.raises(guard.Wrong, match="compiles nothing.*cannot execute cc1"):
+    with pytest.raises(guard.Wrong, match=r"compiles nothing.*cannot execute cc1"):
         guard.guard(path, "arm64")
 
 
