@@ -17,6 +17,9 @@ remove_litter() {
     rm -rf /var/cache/ldconfig/aux-cache /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/apt/*.bin \
         /var/log/alternatives.log /var/log/dpkg.log /var/log/bootstrap.log /var/log/apt \
         /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/subuid- /etc/subgid-
+    # An image is no machine yet: whoever boots it gets an id of its own (machine-id(5)).
+    rm -f /var/lib/dbus/machine-id
+    [[ ! -e /etc/machine-id ]] || : >/etc/machine-id
 }
 
 apt_prepare() {
