@@ -36,6 +36,7 @@ apt_prepare() {
         -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Update::Error-Mode=any
         -o APT::Install-Recommends=false -o Dpkg::Use-Pty=false
         -o "DPkg::Options::=--log=$work/log/dpkg.log"
+        -o DPkg::Options::=--force-unsafe-io # a build that is cut off is thrown away whole
         -o 'DPkg::Options::=--path-exclude=/usr/share/doc/*'
         -o 'DPkg::Options::=--path-include=/usr/share/doc/*/copyright'
         -o 'DPkg::Options::=--path-exclude=/usr/share/man/*'
