@@ -25,8 +25,8 @@ LISTS = ("index", "decisions/README", "errors/README")
 
 def adapt(app, docname, source):
     """Make of a page of a code host one of Sphinx; `source` is a list that holds its text."""
-    leaving = r"\[([^\]]+)\]\((?:\.\./){%d}[^)]*\)" % (docname.count("/") + 1)
-    text = re.sub(leaving, r"\1", source[0])
+    up = r"\.\./" * (docname.count("/") + 1)
+    text = re.sub(rf"\[([^\]]+)\]\({up}[^)]*\)", r"\1", source[0])
     if docname in LISTS:
         pages = dict.fromkeys(re.findall(r"\]\(((?!\.\./)[\w/-]+)\.md\)", text))
         text += "\n\n```{toctree}\n:hidden:\n\n" + "\n".join(pages) + "\n```\n"

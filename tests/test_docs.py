@@ -28,7 +28,7 @@ FOLDERS = ("docs", "linux", "tests", "bench", "examples", "setup", "site_scons")
 #: What looks like a path and is none.
 PLATFORMS = {f"linux/{arch}" for arch in ("amd64", "arm64", "riscv64", "<arch>")}
 
-#: Words behind `scons` that are targets of another project, shown to explain how one makes its own.
+#: Words behind `scons` that are shown to explain how another project has its own.
 OTHERS = {"greeting-arm64.txt"}
 
 
@@ -123,7 +123,7 @@ def test_paths_that_are_named_exist() -> None:
     def named() -> Iterator[tuple[Block, str, bool]]:
         for block in ALL:
             for span in spans(block):
-                for path in re.findall(rf"(?<![\w/.-])(?:{'|'.join(FOLDERS)})/[\w./*<>-]*[\w*]/?", span):
+                for path in re.findall(rf"(?<![\w/.-])(?:{'|'.join(FOLDERS)})/[\w./*<>-]*[\w*>]/?", span):
                     if path not in PLATFORMS:
                         yield block, path, any(ROOT.glob(re.sub(r"<\w+>", "*", path)))
 
@@ -142,12 +142,41 @@ def test_tests_that_are_named_exist() -> None:
     none(lost(named()))
 
 
+def test_functions_that_are_named_exist() -> None:
+    """A name with brackets behind it, `like_this()`, is a function of ours."""
+    there = set()
+    for path in tracked("*.py", "*.sh", "sconsw"):
+        if not path.startswith("tests/"):
+            there |= set(re.findall(r"(?m)^ *(?:def )?(\w+)\(", (ROOT / path).read_text()))
+
+    def named() -> Iterator[tuple[Block, str, bool]]:
+        for block in ALL:
+            for name in re.findall(r"`(\w+)\(\)`", block.text):
+                yield block, f"{name}()", name in there
+
+    none(lost(named()))
+
+
+def test_the_lane_pages_name_every_step_of_the_graph() -> None:
+    arches = re.compile(r"-(amd64|arm64|riscv64)(?=:|$)")
+    listed = [line.split()[0] for line in scons("--list-targets").splitlines() if re.search(r" (step|root) on ", line)]
+    text = "".join((ROOT / page).read_text() for page in PAGES if page.startswith("docs/lanes/"))
+    said = set(re.findall(r"`([^`]+)`", text))
+    none(sorted(f"no page of docs/lanes names {node}" for node in listed if not {node, arches.sub("-<arch>", node)} & said))
+
+
 class Known:
     """What may stand behind `scons` on the command line."""
 
     def __init__(self) -> None:
         listed = scons("--list-targets") + scons("--list-targets", directory=ROOT / "examples" / "minimal")
         self.targets = {line.split()[0] for line in listed.splitlines()} | {"gc", "lint", "test", "test-all", "docs", "setup"}
+        settings = (ROOT / "site_scons/site_tools/stagegraph/settings.py").read_text()
+        self.settings = set(re.findall(r'(?m)^    "(\w+)": "', settings))
+        for page in ("versions.env", *tracked("linux/profiles/*.env")):
+            keys = re.findall(r"(?m)^([A-Z]\w*)=", (ROOT / page).read_text())
+            # A provider's key has a short form.
+            self.settings |= {*keys, *(key.removesuffix("_PROVIDER") for key in keys)}
         self.options = set(re.findall(r"(?<![\w-])--?\w[\w-]*", scons("-H") + scons("-h")))
 
     def has(self, word: str) -> bool:
@@ -155,9 +184,9 @@ class Known:
             option = re.sub(r"=.*|(?<=^-j).+", "", word)
             # Letters of options in one word (-Qk); N stands for a number.
             return option in self.options or all(f"-{letter}" in self.options for letter in option[1:])
-        if "=" in word or word in OTHERS:
-            return True  # settings: tests/unit/test_versions.py and the reading know them
-        return word in self.targets or any(target.startswith(f"{word.rstrip('/')}/") for target in self.targets)
+        if "=" in word:
+            return word.partition("=")[0] in self.settings
+        return word in OTHERS or word in self.targets or any(target.startswith(f"{word.rstrip('/')}/") for target in self.targets)
 
 
 def test_commands_that_are_named_exist() -> None:
