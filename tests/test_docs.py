@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 from test_linters import ROOT, none, tracked
 
 PAGES = [path for path in tracked("*.md") if not path.startswith("tests/")]
@@ -189,8 +191,25 @@ class Known:
         return word in OTHERS or word in self.targets or any(target.startswith(f"{word.rstrip('/')}/") for target in self.targets)
 
 
-def test_commands_that_are_named_exist() -> None:
-    known = Known()
+@pytest.fixture(scope="module")
+def known() -> Known:
+    return Known()
+
+
+def test_nodes_that_are_named_exist(known: Known) -> None:
+    """A name like those of nodes and exports, for some arch or for any: `media-<arch>:ffmpeg`, `out/venv/<arch>`."""
+    shape = re.compile(r"[a-z]+(?:-[a-z]+)*-(?:<arch>|amd64|arm64|riscv64)(?::[\w<>-]+)?|out/(?!images|logs|report)[\w<>/-]+")
+
+    def named() -> Iterator[tuple[Block, str, bool]]:
+        for block in ALL:
+            if block.page.startswith(("docs/lanes/", "docs/five-fixes")) and not block.is_code:
+                for span in filter(shape.fullmatch, spans(block)):
+                    yield block, span, known.has(span.replace("<arch>", "arm64"))
+
+    none(lost(named()))
+
+
+def test_commands_that_are_named_exist(known: Known) -> None:
 
     def named() -> Iterator[tuple[Block, str, bool]]:
         for block in ALL:
