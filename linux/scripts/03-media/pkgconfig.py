@@ -22,10 +22,10 @@ def rewrite(text: str, triplet: str) -> str:
         assigned = _ASSIGNED.fullmatch(line)
         if assigned and assigned[1] == "prefix":
             line = "prefix=${pcfiledir}/../.."
-        elif assigned or ":" in line:
+        elif assigned or line.startswith(("Libs:", "Cflags:")):
             # A prefix has one lib and one include: it is for one target.
             line = line.replace(f"/lib/{triplet}", "/lib").replace(f"/include/{triplet}", "/include")
-            line = re.sub(r"/usr(?=/|$)", "${prefix}", line)
+            line = re.sub(r"/usr(?=/|\s|$)", "${prefix}", line)
         lines.append(line)
     return "\n".join(lines) + "\n"
 

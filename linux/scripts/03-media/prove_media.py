@@ -29,8 +29,7 @@ CONSUMERS = {
     "ffmpeg": ("c", "#include <libavcodec/avcodec.h>\nint main(void) { return avcodec_version() == 0; }\n"),
     "gstreamer": (
         "c",
-        "#include <gst/gst.h>\n#include <gst/app/gstappsink.h>\n"
-        "int main(int n, char **v) { gst_init(&n, &v); return gst_app_sink_get_type() == 0; }\n",
+        "#include <gst/app/gstappsink.h>\nint main(int n, char **v) { gst_init(&n, &v); return !gst_app_sink_get_type(); }\n",
     ),
     "libcamera": (
         "c++",
