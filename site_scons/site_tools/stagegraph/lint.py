@@ -184,7 +184,8 @@ class _StepCheck:
                 hint = f"write ARG {name} in that step, above the RUN"
                 self._add("error", path, line, message, hint, "variable-undeclared")
         needed = script.files_needed(text, language, os.path.dirname(target))
-        if language == "python":
+        # A module of a package imports what is on the path, not what lies beside it.
+        if language == "python" and not os.path.exists(os.path.join(self.root, os.path.dirname(path), "__init__.py")):
             for module, line in script.modules_imported(text).items():
                 if f"{module}.py" in self.ours:
                     needed.setdefault(os.path.join(os.path.dirname(target), f"{module}.py"), (line, True))
