@@ -23,7 +23,7 @@ import SCons.Script
 import SCons.Script.Main
 
 from fake_engine import FakeEngine
-from stagegraph import artifact, ask, exports, gc, public, reproduce, rootfs, tree  # noqa: F401 - for the forks
+from stagegraph import artifact, ask, exports, gc, public, reproduce, room, rootfs, tree  # noqa: F401 - for the forks
 from stagegraph.engines import detect
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -36,6 +36,7 @@ TIMEOUT = 120
 def know_fake_engine() -> None:
     """Add the fake engine in this process: in one that runs scons, never in the one that runs the tests."""
     detect.ENGINES["fake"] = lambda options: FakeEngine(options.root)
+    room.FLOOR = 0  # its images are kilobytes, and the file system in memory that they lie in can be small
 
 
 @dataclass(frozen=True)

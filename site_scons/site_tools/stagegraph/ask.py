@@ -107,7 +107,9 @@ def _followers(graph: Graph, decisions: Mapping[str, Decision], name: str) -> li
 def status(decisions: Mapping[str, Decision], store: Store | None, now: float, out: TextIO) -> None:
     """The table of nodes: state, age, size, last duration. ``now`` in seconds since the epoch."""
     width = max((len(name) for name in decisions), default=4)
-    out.write(f"{'node':{width}}  {'state':12} {'age':>10} {'size':>9} {'took':>12}\n")
+    states = {name: _shown_state(decision, store) for name, decision in decisions.items()}
+    wide = max(12, *map(len, states.values()))
+    out.write(f"{'node':{width}}  {'state':{wide}} {'age':>10} {'size':>9} {'took':>12}\n")
     for name, decision in decisions.items():
         record = decision.record
         age = made = took = ""
@@ -115,7 +117,13 @@ def status(decisions: Mapping[str, Decision], store: Store | None, now: float, o
             age = _age(record.when, now)
             made = size(record.size) if record.size else ""
             took = duration(record.seconds) if record.seconds else record.how
-        out.write(f"{name:{width}}  {_state(decision, store):12} {age:>10} {made:>9} {took:>12}\n")
+        out.write(f"{name:{width}}  {states[name]:{wide}} {age:>10} {made:>9} {took:>12}\n")
+
+
+def _shown_state(decision: Decision, store: Store | None) -> str:
+    """The state, and whether the node stands for a component that its profile leaves out."""
+    absent = any(key.endswith("_PROVIDER") and value == "absent" for key, value in decision.node.variables.items())
+    return f"{_state(decision, store)} (absent)" if absent else _state(decision, store)
 
 
 def _state(decision: Decision, store: Store | None) -> str:

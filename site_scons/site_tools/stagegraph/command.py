@@ -26,6 +26,8 @@ def carry_out(project: Project) -> None:
     project.seal()
     if settings.option("help"):
         return
+    if settings.option("disk") and not settings.option("status"):
+        raise UserError("command-words", "--disk says which table --status prints", hint="give both, --status --disk")
     if settings.option("list_targets"):
         _list_targets(project)
     words = [str(word) for word in COMMAND_LINE_TARGETS]
@@ -97,7 +99,9 @@ def _answer(project: Project, requested: list[str], other: list[str]) -> None:
     space.asked_store = project.store_directory()
     decisions = project.decide(requested)
     code = 0
-    if settings.option("status"):
+    if settings.option("disk"):
+        _show_disk(project, decisions)
+    elif settings.option("status"):
         ask.status(decisions, space.store(), time.time(), sys.stdout)
     elif settings.option("why"):
         ask.why(project.graph, decisions, requested, sys.stdout)
@@ -113,6 +117,19 @@ def _answer(project: Project, requested: list[str], other: list[str]) -> None:
         sys.stdout.flush()
         sys.exit(code)
     BUILD_TARGETS[:] = other
+
+
+def _show_disk(project: Project, decisions: dict[str, Decision]) -> None:
+    """The table of what each stage holds. Of an engine's own store only the engine knows where it lies."""
+    from . import disk
+
+    space = project.space
+    rows = disk.held(project.graph, decisions, space.store())
+    store = project.store_directory()
+    if not store and not space.no_engine:
+        store = project.engine().store()
+    places = {"images": store, "exports": space.path(settings.setting("OUTPUT_ROOT") or OUT)}
+    disk.table(rows, places, sys.stdout)
 
 
 def _argv(project: Project, decision: Decision) -> list[str]:

@@ -52,6 +52,7 @@ def register() -> None:
     AddOption("--store", dest="store", default="", metavar="DIR", help="keep images in a store of its own below DIR")
     AddOption("--why", dest="why", action="store_true", help="print why each stale node is stale, build nothing")
     AddOption("--status", dest="status", action="store_true", help="print the table of all nodes, build nothing")
+    AddOption("--disk", dest="disk", action="store_true", help="with --status: what each stage holds, and what is free")
     AddOption("--plan", dest="plan", action="store_true", help="print what would be built and how long it may take")
     AddOption("--refresh", dest="refresh", action="append", default=[], metavar="NODE",
               help="build NODE again although its inputs did not change; may be given more than once")  # fmt: skip

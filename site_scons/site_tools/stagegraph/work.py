@@ -10,17 +10,20 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import IO, Protocol
 
-from . import deliver, gc, records, root, transport
+from . import deliver, disk, gc, records, root, transport
 from .engines.base import Engine
 from .errors import UserError
+from .graph import base_of
 from .model import LABEL_NODE, LABEL_SIGNATURE, OUTPUT_KINDS, BuildRequest, ImageConfig, Node
 from .plan import ADOPT, BUILD, RELABEL, UP_TO_DATE, Decision, Planner, tag_of
 from .records import Record
 from .removal import remove_tree
 from .report import ADOPTED, BUILT, RELABELLED
+from .room import Room
 from .runs import Run
 from .world import Workspace
 
@@ -58,6 +61,7 @@ class Worker:
         self.reporter = reporter
         #: Nodes that are worked on now, with their logs; one that failed stays until its failure was reported.
         self.at_work: dict[str, tuple[Node, str]] = {}
+        self._room = Room(space, planner.graph, run.scratch)
         self._files = itertools.count()
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -110,6 +114,10 @@ class Worker:
 
     def carry_out(self, decision: Decision) -> None:
         """Do what was decided about one node, whose parents stand; raises ``UserError``."""
+        with self._room.taken(decision.node) if decision.state == BUILD else nullcontext():
+            self._carry_out(decision)
+
+    def _carry_out(self, decision: Decision) -> None:
         node = decision.node
         is_output = node.kind in OUTPUT_KINDS
         begin = time.monotonic()
@@ -165,7 +173,8 @@ class Worker:
             raise UserError(
                 "reproduce-stale", f"{node.name} became stale while its parents were restored", hint="build it first"
             )
-        image = self._make(decision, log)
+        with self._room.taken(node):
+            image = self._make(decision, log)
         del self.at_work[node.name]
         return image
 
@@ -225,11 +234,8 @@ class Worker:
 
     def _check_base(self, node: Node) -> None:
         """An engine marks the child with the platform it is told, whatever the parent really is."""
-        if not node.parents:
-            return
-        base = node.parents[0]
-        # FROM [--platform=…] <image> AS <name>: the first parent is the base unless that is no node (scratch).
-        if node.instructions[0].split()[-3] not in (base.ref, f"${base.ref}", f"${{{base.ref}}}"):
+        base = base_of(node)
+        if base is None:
             return
         store = self.space.store()
         assert store is not None
@@ -280,6 +286,11 @@ class Worker:
         self._name(decision.node, decision.record.image_id, ())
         return decision.record
 
+    def _base_record(self, node: Node) -> Record | None:
+        """The record of what a node's FROM stands on."""
+        base = base_of(node)
+        return self.planner.decisions[base.node].record if base is not None else None
+
     def _record(self, decision: Decision, image: ImageConfig, how: str, seconds: float, log: str) -> Record:
         engine = self.space.engine()
         record = Record(
@@ -295,6 +306,7 @@ class Worker:
             engine=engine.name,
             log=log,
             reasons=tuple(decision.reasons),
+            extra={"own": disk.own_bytes(image.size, self._base_record(decision.node))},
         )
         records.write(self.space.path(decision.node.record), record)
         return record
