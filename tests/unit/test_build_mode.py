@@ -87,6 +87,24 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, check=False)
 
 
+#: Dockerfile → what the specification gives it when it is built by hand, mirrors apart.
+BY_HAND = {
+    "toolchain": {"BUILD_MODE", "CROSS_TARGETS"},
+    "sdk": {"BUILD_MODE", "TARGET_ARCH"},
+    "media": {"BUILD_MODE", "TARGET_ARCH"},
+    "android": {"BUILD_MODE", "TARGET_ARCH"},
+    "package": {"BUILD_MODE", "TARGET_ARCH", "ARTIFACT_PLATFORM", "GCC_VERSION", "LLVM_RELEASE"},
+}
+
+
+@pytest.mark.parametrize("stage", BY_HAND)
+def test_the_arguments_of_the_specification_are_declared(stage: str) -> None:
+    """An engine warns of one that is not, and builds on without it."""
+    text = (SCRIPTS.parent / f"Dockerfile.{stage}").read_text()
+    assert set(re.findall(r"(?m)^ARG (\w+)", text)) >= BY_HAND[stage] | {"BASE_IMAGE"}
+    assert set(re.findall(r"(?m)^ARG BUILD_MODE(.*)$", text)) == {"=cross"}
+
+
 # Compilers and Python ----------------------------------------------------------------------------------------------
 
 
