@@ -16,3 +16,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="image store of the chain's end-to-end tests: out/test/store when not given, empty for the engine's own",
     )
+    parser.addoption(
+        "--write-goldens",
+        action="store_true",
+        help="write down what the tests with a golden file see now, instead of comparing with it",
+    )

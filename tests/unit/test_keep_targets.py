@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -22,7 +23,7 @@ ALWAYS = {
     "usr/local/bin/clang-format",
 }
 
-#: The host's own compiler, which stays even where amd64 is no target.
+#: The image's own compiler on linux/amd64, which stays there even where amd64 is no target.
 HOST = {
     f"{GCC}/bin/x86_64-linux-gnu-gcc",
     f"{GCC}/lib/gcc/x86_64-linux-gnu/14/libgcc.a",
@@ -69,16 +70,24 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def keep(root: Path, cross_targets: str) -> subprocess.CompletedProcess[str]:
-    """Run a copy, in `root`, without the first slash of its paths: the script would take this host's compilers."""
+def keep(root: Path, cross_targets: str, here: str = "amd64") -> subprocess.CompletedProcess[str]:
+    """Run a copy, in `root`, without the first slash of its paths: the script would take this host's compilers.
+
+    here: the platform of the build, as far as dpkg says
+    """
     text = SCRIPT.read_text(encoding="utf-8")
     absolute = re.compile(r"(?<![\w}!*/.+-])/\w[\w+/-]*")
     found = absolute.findall(text)
     assert found and all(path.startswith(("/opt/", "/usr/local/")) for path in found), found
     copy = root.parent / "keep-targets.sh"
     copy.write_text(absolute.sub(lambda match: match[0][1:], text), encoding="utf-8")
+    dpkg = root.parent / "bin" / "dpkg"
+    dpkg.parent.mkdir(exist_ok=True)
+    dpkg.write_text(f"#!/bin/sh\necho {here}\n")
+    dpkg.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{dpkg.parent}:{os.environ['PATH']}"}
     command = ["bash", str(copy), cross_targets, GCC.rpartition("-")[2]]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +110,14 @@ def test_exactly_the_named_targets_stay(root: Path, cross_targets: str, kept: se
         for arch in TARGETS
         if arch not in kept
     ]
+
+
+def test_on_another_platform_its_own_gcc_stays(root: Path) -> None:
+    assert keep(root, "riscv64", here="riscv64").returncode == 0
+    left = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    assert left == {path for path in ALWAYS | HOST | TARGETS["riscv64"] if "x86_64" not in path}
+    assert keep(root, "amd64", here="riscv64").returncode == 0
+    assert (root / GCC / "bin/riscv64-linux-gnu-gcc").exists()
 
 
 def test_links_and_folders_of_a_left_out_target_go_too(root: Path) -> None:

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # build-helpers.sh GCC_VERSION: what a build needs beside the compilers. For each target a CMake toolchain file and a
-# pkg-config that never answers for the build image, and for amd64 the place of GCC's own libraries.
+# pkg-config that never answers for the build image, and for the platform of the build the place of GCC's own libraries.
 set -Eeuo pipefail
 
 gcc=/opt/gcc-$1
+own=$(dpkg --print-architecture)
 mkdir -p "$gcc/share/cmake"
 install -m 644 /run/cross.cmake "$gcc/share/cmake/cross.cmake"
 for row in amd64:x86_64-linux-gnu arm64:aarch64-linux-gnu riscv64:riscv64-linux-gnu; do
@@ -17,8 +18,8 @@ for row in amd64:x86_64-linux-gnu arm64:aarch64-linux-gnu riscv64:riscv64-linux-
         "PKG_CONFIG_LIBDIR=\${PKG_CONFIG_LIBDIR:-$gcc/$triplet/lib/pkgconfig}" \
         'export PKG_CONFIG_LIBDIR' 'exec pkg-config "$@"' >"$gcc/bin/$triplet-pkg-config"
     chmod 755 "$gcc/bin/$triplet-pkg-config"
+    # Programs find the libraries that came with GCC: sanitizers, and libstdc++ once GCC is newer than the root's.
+    [[ $arch != "$own" ]] || echo "$gcc/lib/$triplet" >/etc/ld.so.conf.d/00-gcc.conf
 done
-# Programs find the libraries that came with GCC: sanitizers, and libstdc++ once GCC is newer than the root's.
-echo "$gcc/lib/x86_64-linux-gnu" >/etc/ld.so.conf.d/00-gcc.conf
 ldconfig
 rm -f /var/cache/ldconfig/aux-cache

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import build_mode
 import elf
 from elf import TRIPLETS
 
@@ -76,13 +77,14 @@ class Proof:
     def __init__(self, gcc_version: str, llvm_release: str, folder: Path) -> None:
         self.gcc_version, self.llvm_release, self.folder = gcc_version, llvm_release, folder
         self.gcc = Path(f"/opt/gcc-{gcc_version}")
+        self.here = build_mode.build_arch()
         (folder / "c.c").write_text(C_PROGRAM)
         (folder / "cxx.cc").write_text(CXX_PROGRAM)
         (folder / "python.c").write_text(PYTHON_PROGRAM)
 
     def emulated(self, arch: str, *command: str) -> list[str]:
         """Return the command line that runs a program of `arch` here."""
-        if arch == "amd64":
+        if arch == self.here:
             return list(command)
         triplet = TRIPLETS[arch]
         return [f"qemu-{triplet.partition('-')[0]}", "-L", str(self.gcc / triplet), *command]
@@ -161,10 +163,10 @@ class Proof:
         del os.environ["PYTHONHOME"], os.environ["PKG_CONFIG_PATH"]
 
     def runtimes_for(self, arch: str) -> None:
-        """What programs of either compiler are linked with on request; on amd64, where they can run, they do."""
+        """What programs of either compiler are linked with on request; here, where they can run, they do."""
         for compiler in (f"{TRIPLETS[arch]}-g++", f"clang++-{arch}"):
             for flags in (("-fsanitize=address",), ("-fsanitize=undefined",), ("--coverage",)):
-                if arch == "amd64":
+                if arch == self.here:
                     self.build_and_run(arch, compiler, "cxx.cc", "C++ runs 3", "-pthread", *flags)
                     for counted in Path().glob("*.gc*"):
                         counted.unlink()  # the other compiler would add to it, in another format
@@ -230,16 +232,17 @@ def main() -> None:
         run("/usr/local/bin/python3", "-c", "import platform; print(platform.python_version())"),
         os.environ["PYTHON_VERSION"],
     )
-    for arch in set(TRIPLETS) - set(arches) - {"amd64"}:
+    here = build_mode.build_arch()
+    for arch in set(TRIPLETS) - set(arches) - {here}:
         expect(f"which {TRIPLETS[arch]}-gcc", str(shutil.which(f"{TRIPLETS[arch]}-gcc")), "None")
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)  # programs for coverage leave files where they run
         proof = Proof(gcc_version, llvm_release, Path(folder))
-        proof.build_and_run("amd64", "clang", "c.c", "C runs")
-        proof.build_and_run("amd64", "clang++", "cxx.cc", "C++ runs 3", "-pthread")
+        proof.build_and_run(here, "clang", "c.c", "C runs")
+        proof.build_and_run(here, "clang++", "cxx.cc", "C++ runs 3", "-pthread")
         for arch in arches:
             proof.gcc_for(arch)
-            if arch != "amd64":
+            if arch != here:
                 proof.own_folders_for(arch)
             proof.clang_for(arch)
             proof.runtimes_for(arch)

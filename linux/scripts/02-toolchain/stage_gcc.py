@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Stage the distribution's GCC as a tree that stands on its own.
 
-    stage_gcc.py host amd64 GCC_VERSION     /opt/gcc-<v>: runs on amd64, compiles for amd64
-    stage_gcc.py cross ARCH GCC_VERSION     /opt/gcc-<v>: runs on amd64, compiles for ARCH; has its C library
-    stage_gcc.py native ARCH GCC_VERSION    /opt/gcc-<v>-native-<arch>: runs on ARCH, compiles for ARCH
+    stage_gcc.py host GCC_VERSION                      /opt/gcc-<v>: runs here and compiles for here
+    stage_gcc.py cross GCC_VERSION ARCH BUILD_MODE     /opt/gcc-<v>: runs here, compiles for ARCH; has its C library
+    stage_gcc.py native GCC_VERSION ARCH BUILD_MODE    /opt/gcc-<v>-native-<arch>: runs on ARCH, compiles for ARCH
+
+An ARCH that BUILD_MODE has not got leaves an empty folder, and so does a cross compiler for the platform of the build:
+the one for `host` is that already.
 
 GCC finds its parts relative to its own program (the driver's "relative prefix"), so the tree below /usr of
 the packages works unchanged below another prefix. What does not move by itself is done here: absolute names
@@ -20,6 +23,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import build_mode
 import elf
 from elf import TRIPLETS
 from staging import (
@@ -32,6 +36,7 @@ from staging import (
     require_upstream,
 )
 
+TOP = Path("/opt")
 # The libraries that the compiler proper and the binutils are linked with, as packages of Debian and Ubuntu.
 COMPILER_LIBRARIES = ["libgmp10", "libisl23", "libmpc3", "libmpfr6", "libzstd1", "zlib1g"]
 # The last has but the licence of the binutils.
@@ -178,11 +183,22 @@ def relative_linker_scripts(prefix: Path) -> None:
         path.write_text("".join(lines))
 
 
+def wanted(kind: str, arch: str, mode: str, here: str) -> bool:
+    """Return whether a build on `here` makes this compiler."""
+    return arch in build_mode.targets(mode) and not (kind == "cross" and arch == here)
+
+
 def main() -> None:
-    kind, arch, version = sys.argv[1:]
+    kind, version, *target = sys.argv[1:]
+    here = build_mode.build_arch()
+    arch, mode = target or (here, "native")
     major, triplet = version.partition(".")[0], TRIPLETS[arch]
-    runs_on = arch if kind == "native" else "amd64"
-    prefix = Path(f"/opt/gcc-{version}" + (f"-native-{arch}" if kind == "native" else ""))
+    runs_on = arch if kind == "native" else here
+    prefix = TOP / (f"gcc-{version}" + (f"-native-{arch}" if kind == "native" else ""))
+    if not wanted(kind, arch, mode, here):
+        prefix.mkdir(parents=True)
+        print(f"BUILD_MODE={mode} on linux/{here}: no GCC ({kind}) for {arch}")
+        return
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         versions = fetch(packages(kind, arch, major), runs_on, work)
@@ -200,7 +216,7 @@ def main() -> None:
         link_lto_plugin(prefix)
     check_links(prefix)
     elf.require(runs_on, prefix / "bin", prefix / "libexec")
-    if runs_on == "amd64":
+    if runs_on == here:
         printed = subprocess.check_output(
             [str(prefix / "bin" / f"{triplet}-gcc"), "-dumpfullversion"], text=True
         ).strip()

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Stage the distribution's CPython of one target in /opt/python-cross/<arch>/usr/local.
 
-    stage_python.py ARCH PYTHON_VERSION
+    stage_python.py ARCH PYTHON_VERSION BUILD_MODE
 
 The layout is that of `make install` with prefix /usr/local: bin, include, lib/libpython*.so, lib/pkgconfig,
 lib/python<series>. Fix 1 and fix 3 (python_pc.py, python_dynload.py) are applied and proved here, and the
 staged interpreter imports its extension modules once, under emulation for a foreign target. A program that embeds
-it is built by prove_toolchain.py, where the compilers are.
+it is built by prove_toolchain.py, where the compilers are. An ARCH that BUILD_MODE has not got leaves an empty folder.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import build_mode
 import elf
 from elf import TRIPLETS
 from python_dynload import check_staged, stage_modules
@@ -25,6 +26,7 @@ from python_pc import fix_pc_files
 from python_sysconfig import relocate_files
 from staging import check_links, fail, fetch, keep_licences, move, require_upstream
 
+TOP = Path("/opt/python-cross")
 # What a cross build of this chain imports or links; a module that is missing here fails hours later
 # otherwise.
 REQUIRED_MODULES = [
@@ -71,6 +73,12 @@ RUN_TIME = [
     "libuuid1",
     "libzstd1",
 ]
+# The program that loads those of an arch, below the root.
+LOADERS = {
+    "amd64": "lib64/ld-linux-x86-64.so.2",
+    "arm64": "lib/ld-linux-aarch64.so.1",
+    "riscv64": "lib/ld-linux-riscv64-lp64d.so.1",
+}
 
 
 def stage(usr: Path, prefix: Path, triplet: str, series: str) -> None:
@@ -126,9 +134,9 @@ def run_staged(prefix: Path, arch: str, version: str, root: Path) -> None:
         if not (root / name).exists() and (root / "usr" / name).is_dir():
             (root / name).symlink_to(f"usr/{name}")
     cpu, _, system = TRIPLETS[arch].partition("-")
-    if arch == "amd64":
+    if arch == build_mode.build_arch():
         libraries = f"{root / 'usr/lib' / f'{cpu}-{system}'}:{prefix / 'lib'}"
-        command = [str(root / "lib64/ld-linux-x86-64.so.2"), "--library-path", libraries, *command]
+        command = [str(root / LOADERS[arch]), "--library-path", libraries, *command]
     else:
         command = [f"/usr/local/bin/qemu-{cpu}", "-L", str(root), *command]
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
@@ -162,9 +170,13 @@ def check_pc(prefix: Path, series: str) -> None:
 
 
 def main() -> None:
-    arch, version = sys.argv[1:]
+    arch, version, mode = sys.argv[1:]
+    if arch not in build_mode.targets(mode):
+        TOP.mkdir(parents=True)
+        print(f"BUILD_MODE={mode} on linux/{build_mode.build_arch()}: no Python for {arch}")
+        return
     series, triplet = version.rpartition(".")[0], TRIPLETS[arch]
-    prefix = Path(f"/opt/python-cross/{arch}/usr/local")
+    prefix = TOP / arch / "usr/local"
     packages = [
         f"libpython{series}",
         f"libpython{series}-dev",

@@ -6,7 +6,7 @@ source /run/target.sh
 
 python3 -B /run/stage_llvm.py "$TARGET_ARCH" /opt/llvm-target "$LLVM_RELEASE" "$GCC_VERSION"
 run=()
-[[ $TARGET_ARCH == amd64 ]] || run=("qemu-$TARGET_CPU" -L "/opt/gcc-$GCC_VERSION/$TARGET_TRIPLET")
+[[ $TARGET_ARCH == "$(dpkg --print-architecture)" ]] || run=("qemu-$TARGET_CPU" -L "/opt/gcc-$GCC_VERSION/$TARGET_TRIPLET")
 printed=$("${run[@]}" /opt/llvm-target/bin/clang -dumpversion)
 if [[ $printed != "$LLVM_RELEASE" ]]; then
     printf 'error: LLVM_RELEASE=%s, but the clang for %s says %s\n' \

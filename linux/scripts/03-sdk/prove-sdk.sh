@@ -14,7 +14,7 @@ if [[ -e /opt/sources ]]; then
 fi
 
 run=()
-[[ $TARGET_ARCH == amd64 ]] || run=("qemu-$TARGET_CPU" -L "/opt/gcc-$GCC_VERSION/$TARGET_TRIPLET")
+[[ $TARGET_ARCH == "$(dpkg --print-architecture)" ]] || run=("qemu-$TARGET_CPU" -L "/opt/gcc-$GCC_VERSION/$TARGET_TRIPLET")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -33,6 +33,7 @@ def setup(
     variables: Iterable[str] = (),
     providers: Iterable[str] = versions.PROVIDERS,
     providers_of: Mapping[str, Iterable[str]] | None = None,
+    lanes: Sequence[str] = ("cross",),
 ) -> None:
     """Put a ``Project`` behind ``env`` and the builders on it.
 
@@ -44,6 +45,7 @@ def setup(
     variables:     names on the command line that the SConstruct reads itself
     providers:     the providers that the steps can carry out; another one ends the reading
     providers_of:  the same for single components, as ``{"OPENCV": ["absent"]}``
+    lanes:         what LANE may name, the default first; the one that was chosen is in env["LANE"]
     """
     settings.register()
     for stream in (sys.__stdout__, sys.__stderr__):  # SCons puts a wrapper of its own over these
@@ -58,6 +60,7 @@ def setup(
         project = Project(env, values, dockerfiles, chosen or "default")
         env["STAGEGRAPH"] = project
         env["ARCHES"] = _arches(values)
+        env["LANE"] = settings.lane(lanes)
     except UserError as problem:
         fail(problem)
     except OSError as problem:

@@ -7,7 +7,7 @@ is done and what is asked are options (``--name``).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from SCons.Script import ARGUMENTS, AddOption, GetOption
@@ -19,6 +19,7 @@ SETTINGS = {
     "PROFILE": "the set of providers and versions laid over versions.env",
     "TARGET_ARCHES": "target arches, by comma or blank",
     "TARGET_ARCH": "one target arch",
+    "LANE": "which of the project's chains of stages is declared",
     "CROSS_TARGETS": "target arches the compiler stage has compilers for",
     "OUTPUT_ROOT": "where exports go instead of out/",
     "IMAGE_REPO": "repository of the tags for people",
@@ -89,6 +90,14 @@ def setting(name: str, default: str = "") -> str:
 def arguments() -> Mapping[str, str]:
     """The ``NAME=value`` words of the command line."""
     return dict(ARGUMENTS)
+
+
+def lane(known: Sequence[str]) -> str:
+    """The lane asked for (LANE), the first known one when none is named; ``UserError`` for one that is not known."""
+    chosen = setting("LANE") or known[0]
+    if chosen not in known:
+        raise UserError("lane-unknown", f"unknown lane {chosen!r}", hint=suggestion(chosen, known))
+    return chosen
 
 
 def arches(known: Iterable[str], default: str) -> list[str]:
