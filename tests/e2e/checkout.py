@@ -29,8 +29,8 @@ NOT_COPIED = shutil.ignore_patterns(
 
 #: Variables of the caller that would change what a run builds or where to; mirrors and proxies stay.
 SCRUBBED = (
-    "SCONSFLAGS", "PROFILE", "TARGET_ARCHES", "TARGET_ARCH", "CROSS_TARGETS", "OUTPUT_ROOT", "IMAGE_REPO", "LOG_DIR",
-    "ROOT_IMAGE", "USE_FAST_UBUNTU_MIRROR", "FAST_UBUNTU_MIRROR_URL", "FAST_UBUNTU_PORTS_MIRROR_URL",
+    "SCONSFLAGS", "PROFILE", "TARGET_ARCHES", "TARGET_ARCH", "CROSS_TARGETS", "OUTPUT_ROOT", "IMAGE_REPO", "IMAGE",
+    "LOG_DIR", "ROOT_IMAGE", "USE_FAST_UBUNTU_MIRROR", "FAST_UBUNTU_MIRROR_URL", "FAST_UBUNTU_PORTS_MIRROR_URL",
 )  # fmt: skip
 
 

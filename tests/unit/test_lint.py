@@ -182,6 +182,21 @@ def test_an_arg_that_nothing_uses_is_a_warning(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("ENV ROOT=/opt BIN=$ROOT/bin", ["BIN"]),
+        ('ENV ROOT="/opt" PATH="${ROOT}/bin:$PATH"', ["PATH"]),
+        ("ENV PATH=/opt/bin:$PATH ROOT=/opt", []),
+        ("ENV ROOT=/opt\nENV BIN=$ROOT/bin", []),
+    ],
+)
+def test_env_that_uses_itself_is_refused(tmp_path: Path, line: str, wrong: list[str]) -> None:
+    found = findings(tmp_path, f"{HEAD}{line}\n")
+    assert [finding.code for finding in found] == ["env-order"] * len(wrong)
+    assert [finding.message.split()[3] for finding in found] == wrong
+
+
 def test_one_finding_a_place(tmp_path: Path) -> None:
     found = findings(tmp_path, HEAD + MOUNT + MOUNT, scripts__a_dot_sh="echo $GCC_VERSION $GCC_VERSION\n")
     assert len(found) == 1

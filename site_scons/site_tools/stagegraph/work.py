@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import IO, Protocol
 
-from . import exports, gc, records, root, transport
+from . import deliver, gc, records, root, transport
 from .engines.base import Engine
 from .errors import UserError
-from .model import LABEL_NODE, LABEL_SIGNATURE, BuildRequest, ImageConfig, Node
+from .model import LABEL_NODE, LABEL_SIGNATURE, OUTPUT_KINDS, BuildRequest, ImageConfig, Node
 from .plan import ADOPT, BUILD, RELABEL, UP_TO_DATE, Decision, Planner, tag_of
 from .records import Record
 from .removal import remove_tree
-from .report import ADOPTED, BUILT, EXPORTED, RELABELLED
+from .report import ADOPTED, BUILT, RELABELLED
 from .runs import Run
 from .world import Workspace
 
@@ -32,7 +32,7 @@ class Reporter(Protocol):
         """Work on a node begins; ``log`` is the path of its log relative to the project's root, or empty."""
 
     def end(self, node: Node, what: str, seconds: float) -> None:
-        """The node is up to date now; ``what`` is ADOPTED, BUILT, EXPORTED or RELABELLED."""
+        """The node is up to date now; ``what`` is one of the words of ``report``."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Worker:
             if decision.state == UP_TO_DATE:
                 return
             self._check_parents(decision.node)
-            self._work(decision)
+            self.carry_out(decision)
 
     def _wait_for_parents(self, node: Node) -> None:
         """A parent whose image is gone may be restored by another child at this moment."""
@@ -108,18 +108,21 @@ class Worker:
             self.bring_up_to_date(parent)
         return bool(missing)
 
-    def _work(self, decision: Decision) -> None:
+    def carry_out(self, decision: Decision) -> None:
+        """Do what was decided about one node, whose parents stand; raises ``UserError``."""
         node = decision.node
+        is_output = node.kind in OUTPUT_KINDS
         begin = time.monotonic()
-        log = self._log_path(node) if decision.state == BUILD and node.kind != "rootfs" else ""
+        log = self._log_path(node) if decision.state == BUILD and not is_output else ""
         self.reporter.start(node, decision.state, decision.reasons, log)
         self.at_work[node.name] = (node, log)
         if decision.state == RELABEL:
-            record, what = self._relabel(decision), RELABELLED
+            record, what = self._relabel(decision, is_output), RELABELLED
         elif decision.state == ADOPT:
             record, what = self._adopt(decision), ADOPTED
-        elif node.kind == "rootfs":
-            record, what = self._export(decision), EXPORTED
+        elif is_output:
+            record = deliver.deliver(self.space, self.planner, self.run.id, decision)
+            what = record.how
         else:
             record, what = self._build(decision, log), BUILT
         self.planner.done(node.name, record)
@@ -270,6 +273,13 @@ class Worker:
         if store is not None:
             store.add(image_id, names)
 
+    def _relabel(self, decision: Decision, is_output: bool) -> Record:
+        if is_output:
+            return deliver.relabel(self.space, self.planner, decision)
+        assert decision.record is not None
+        self._name(decision.node, decision.record.image_id, ())
+        return decision.record
+
     def _record(self, decision: Decision, image: ImageConfig, how: str, seconds: float, log: str) -> Record:
         engine = self.space.engine()
         record = Record(
@@ -279,7 +289,7 @@ class Worker:
             image_id=image.id,
             ledger=decision.ledger,
             how=how,
-            when=_now(),
+            when=deliver.now(),
             seconds=round(seconds, 3),
             size=image.size,
             engine=engine.name,
@@ -287,48 +297,6 @@ class Worker:
             reasons=tuple(decision.reasons),
         )
         records.write(self.space.path(decision.node.record), record)
-        return record
-
-    # Exports ---------------------------------------------------------------------------------------------------
-
-    def _export(self, decision: Decision) -> Record:
-        node = decision.node
-        image = self.planner.decisions[node.parents[0].node].record
-        assert image is not None
-        directory = self.space.path(os.path.dirname(node.record))
-        begin = time.monotonic()
-        with exports.place(directory):
-            size, extra = exports.export(self.space.engine(), image.image_id, self.run.id, directory)
-            record = Record(
-                node=node.name,
-                signature=decision.signature,
-                content_id=image.content_id,
-                image_id=image.image_id,
-                ledger=decision.ledger,
-                how=EXPORTED,
-                when=_now(),
-                seconds=round(time.monotonic() - begin, 3),
-                size=size,
-                engine=self.space.engine().name,
-                log="",
-                reasons=tuple(decision.reasons),
-                extra=extra,
-            )
-            exports.write_env(directory, node, record, image)
-            records.write(self.space.path(node.record), record)
-        return record
-
-    def _relabel(self, decision: Decision) -> Record:
-        node, record = decision.node, decision.record
-        if node.kind != "rootfs":
-            assert record is not None
-            self._name(node, record.image_id, ())
-            return record
-        image = self.planner.decisions[node.parents[0].node].record
-        assert record is not None and image is not None
-        directory = self.space.path(os.path.dirname(node.record))
-        with exports.place(directory):
-            exports.write_env(directory, node, record, image)
         return record
 
 
@@ -350,7 +318,3 @@ def build_request(
         iidfile=iidfile,
         ca_bundle=transport.ca_bundle(space.ca_bundle) if transport.takes_ca_bundle(node) else "",
     )
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
