@@ -146,6 +146,14 @@ def test_a_gate_that_fails_keeps_back_all_that_is_made_of_its_image(place: Path,
     lanes.is_quiet("out/linux-runtime", "manifest")
 
 
+def test_a_failed_gate_is_not_ignored_by_ignoring_errors(place: Path) -> None:
+    lanes = Lanes(place)
+    lanes.engine.switch("fail", "package-arm64:smoke", "no")
+    text = lanes.good("-i", "out/linux-runtime", "manifest").stdout
+    assert "out/manifest/latest stands on package-arm64:smoke, which failed [parent-failed]" in text
+    assert not lanes.manifest.exists() and not (lanes.path / "out/linux-runtime/arm64").exists()
+
+
 def test_a_gate_that_was_edited_runs_again_and_nothing_else_does(lanes: Lanes) -> None:
     before = lanes.snapshot()
     lanes.write("scripts/smoke.sh", "#!/bin/sh\nmore checks\n")
