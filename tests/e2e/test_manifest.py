@@ -22,15 +22,9 @@ from stagegraph.engines.podman import Podman
 
 from .checkout import TOP, Checkout
 from .elf import program
-from .machine import require_engine
+from .machine import PODMAN_RUN, remove_store, require_engine
 
 ARCHES = ("amd64", "arm64", "riscv64")
-
-#: In a way that a machine allows too which has cgroups of both versions and no right to raise limits.
-RUN = (
-    *("--runtime", "runc", "--cgroup-manager", "cgroupfs", "run", "--rm", "--network", "none"),
-    *("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"),
-)
 
 SCONSTRUCT = """\
 env = Environment(
@@ -83,16 +77,6 @@ def packed(name: str, data: bytes, mode: int) -> bytes:
         member.size, member.mode = len(data), mode
         archive.addfile(member, io.BytesIO(data))
     return stream.getvalue()
-
-
-def remove_store(options: EngineOptions, place: Path) -> None:
-    """Remove a store of a test with its state; engines leave a mount on it."""
-    shutil.rmtree(options.runroot, ignore_errors=True)
-    with open("/proc/self/mounts", encoding="utf-8") as stream:
-        mounts = [line.split()[1] for line in stream]
-    for mount in sorted((each for each in mounts if each.startswith(f"{place}/")), reverse=True):
-        subprocess.run(["umount", mount], check=True)
-    shutil.rmtree(place)
 
 
 class Small(Checkout):
@@ -223,7 +207,7 @@ def test_podman_pulls_and_runs_each_member(small: Small, podman: Callable[..., s
         image = podman("pull", "--quiet", "--arch", arch, f"oci:latest{tag}", cwd=small.manifest.parent).strip()
         assert f"sha256:{image}" == small.record(f"app-{arch}")["image_id"]
         assert podman("image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", image) == f"linux/{arch}\n"
-        assert podman(*RUN, image) == f"{arch}\n"
+        assert podman(*PODMAN_RUN, image) == f"{arch}\n"
 
 
 def test_podman_takes_the_member_of_this_machine(small: Small, podman: Callable[..., str]) -> None:
@@ -238,7 +222,7 @@ def test_a_saved_layout_is_taken(small: Small, podman: Callable[..., str]) -> No
     assert said["Architecture"] == "riscv64"
     image = podman("pull", "--quiet", "--arch", "riscv64", "oci:riscv64", cwd=layout.parent).strip()
     assert f"sha256:{image}" == small.record("app-riscv64")["image_id"]
-    assert podman(*RUN, image) == "riscv64\n"
+    assert podman(*PODMAN_RUN, image) == "riscv64\n"
 
 
 def test_a_change_of_one_member(small: Small) -> None:

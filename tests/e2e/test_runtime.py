@@ -14,9 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from .checkout import Checkout, Result, profile
+from stagegraph.engines.base import EngineOptions
+from stagegraph.engines.podman import Podman
+
+from .checkout import TOP, Checkout, Result, profile
 from .conftest import ARCHES, Sdk
-from .machine import MACHINES, elf_machine, triplet
+from .machine import MACHINES, PODMAN_RUN, elf_machine, remove_store, require_engine, triplet
 
 #: The largest that a runtime image may be, in bytes: what the chain does not use must not creep in.
 MAX_BYTES = 4 * 10**9
@@ -151,3 +154,24 @@ def test_wrapper_smoke_by_hand(runtime: Runtime) -> None:
     target = ("--platform", f"linux/{arch}", "--target", "wrapper-smoke", "-f", "linux/Dockerfile.package")
     image = checkout.engine("bud", *flags, *words, *target, ".").split()[-1]
     checkout.engine("rmi", image)
+
+
+def test_podman_runs_the_gate_on_the_member_of_the_manifest(runtime: Runtime, tmp_path: Path) -> None:
+    """What a user pulls from the index passes what the image passed in the chain."""
+    require_engine("podman")
+    options, versions = Podman(EngineOptions(root=str(tmp_path / "store"))).options, profile()
+    podman = ["podman", "--root", options.root, "--runroot", options.runroot]
+    manifests = runtime.checkout.folder / "out/manifest"
+    try:
+        # A relative path: podman names the image after it.
+        pull = [*podman, "pull", "--quiet", "--arch", runtime.arch, "oci:latest-cross:latest-cross"]
+        image = subprocess.run(pull, cwd=manifests, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1]
+        scripts = runtime.checkout.folder / "linux/scripts/05-torch"
+        volumes = [f"--volume={scripts / name}:/run/{name}:ro" for name in ("smoke-torch.sh", "check_runtime.py", "check_app.py")]
+        said = {line.split("=")[0]: line.split("=")[1] for line in (TOP / "versions.env").read_text().splitlines() if "=" in line}
+        words = [said["APP_VERSION"], said["TORCH_APP_MODE"], versions["ONNXRUNTIME_VERSION"], said["PYTORCH_EXTRA"], versions["PYTORCH_VERSION"]]
+        run = [*podman, *PODMAN_RUN, "--entrypoint", "/run/smoke-torch.sh", *volumes, image, *words]
+        done = subprocess.run(run, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert done.returncode == 0 and "the health check passes" in done.stdout, done.stdout
+    finally:
+        remove_store(options, tmp_path)
