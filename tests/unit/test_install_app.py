@@ -161,9 +161,9 @@ def test_the_app_is_built_by_the_uv_that_is_pinned() -> None:
         return [int(part) for part in version.split(".")]
 
     assert number(low) <= number(pinned) < number(high)
-    hashes = (TORCH / "uv-requirements.txt").read_text()
-    assert re.findall(r"(?m)^uv==(\S+) ", hashes) == [pinned] * 3
-    assert len(set(re.findall(r"--hash=sha256:[0-9a-f]{64}", hashes))) == 3
+    digests = re.findall(r"(?m)^(\w+) +uv==(\S+) --hash=sha256:([0-9a-f]{64})$", (TORCH / "uv.sha256").read_text())
+    assert [(arch, version) for arch, version, _ in digests] == [(arch, pinned) for arch in ("amd64", "arm64", "riscv64")]
+    assert len({digest for _, _, digest in digests}) == 3
 
 
 def run(script: str, *words: str) -> subprocess.CompletedProcess[str]:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # frameworks.sh ONNXRUNTIME_VERSION PYTORCH_EXTRA PYTORCH_VERSION: the frameworks that are the distribution's packages, in
-# the versions that are advertised.
+# the versions that are advertised. Their modules are not compiled here: bytecode.py does it elsewhere.
 set -Eeuo pipefail
 
 onnxruntime=$1 extra=$2 pytorch=$3
@@ -13,7 +13,15 @@ case $extra in
         exit 1
         ;;
 esac
-/run/apt.sh install "${packages[@]}"
+
+# The packages' scripts find this in place of the compiler. apt gives dpkg a search path of its own.
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -m 755 "$work/bin"
+printf '#!/bin/sh\n' >"$work/bin/py3compile"
+chmod 755 "$work" "$work/bin/py3compile"
+printf 'DPkg::Path "%s:%s";\n' "$work/bin" /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin >"$work/apt.conf"
+APT_CONFIG=$work/apt.conf /run/apt.sh install "${packages[@]}"
 
 # Stops unless the upstream part of the version of package $1 is that of $3, the value of the variable $2.
 require_upstream() {
