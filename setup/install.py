@@ -29,6 +29,7 @@ class Package:
 PACKAGES = (
     Package("buildah", ("buildah",), "builds the images"),
     Package("podman", ("podman",), "the other engine, for --engine=podman"),
+    Package("skopeo", ("skopeo",), "reads OCI layouts"),
     Package("runc", ("runc",), "container runtime"),
     Package("crun", ("crun",), "container runtime of podman"),
     Package("uidmap", ("newuidmap",), "user namespaces without root"),

@@ -13,9 +13,17 @@ from pathlib import Path
 
 import pytest
 
+from stagegraph.engines.base import EngineOptions
+
 #: Debian's name of an architecture → the kernel's, and the machine number in an ELF header.
 CPUS = {"amd64": "x86_64", "arm64": "aarch64", "riscv64": "riscv64"}
 MACHINES = {"amd64": 62, "arm64": 183, "riscv64": 243}
+
+#: In a way that a machine allows too which has cgroups of both versions and no right to raise limits.
+PODMAN_RUN = (
+    *("--runtime", "runc", "--cgroup-manager", "cgroupfs", "run", "--rm", "--network", "none"),
+    *("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"),
+)
 
 _ENTER = """\
 set -eu
@@ -36,6 +44,16 @@ def require_engine(program: str = "buildah") -> None:
         pytest.skip("needs root: exports keep owners, and the tests enter the exported tree")
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed; ./sconsw setup installs it")
+
+
+def remove_store(options: EngineOptions, place: Path) -> None:
+    """Remove a store of a test with its state; engines leave a mount on it."""
+    shutil.rmtree(options.runroot, ignore_errors=True)
+    with open("/proc/self/mounts", encoding="utf-8") as stream:
+        mounts = [line.split()[1] for line in stream]
+    for mount in sorted((each for each in mounts if each.startswith(f"{place}/")), reverse=True):
+        subprocess.run(["umount", mount], check=True)
+    shutil.rmtree(place)
 
 
 def host_mirror() -> str:

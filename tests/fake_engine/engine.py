@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import IO
 
-from stagegraph import process
+from stagegraph import oci, process
 from stagegraph.errors import UserError
 from stagegraph.model import LABEL_NODE, BuildRequest, ImageConfig, StoredImage
 
@@ -40,6 +40,7 @@ class FakeEngine:
         fail/NODE      the build fails, with the file's text as the last line of its output
         hold/NODE      the build waits, in a child process, while the file is there
         constant/NODE  the layer depends on nothing but the file's text: an input changes, the image does not
+        hold/save:NODE, fail/save:NODE   the same when its image is saved
         down           every call fails, as with an engine that does not work
     """
 
@@ -351,6 +352,16 @@ class FakeEngine:
         shutil.copytree(layout, fresh)
         self._move_in(fresh, config["digest"])
         return str(config["digest"])
+
+    def save(self, image_id: str, layout: str) -> None:
+        self._called("save", image=image_id)
+        labels = self._read(image_id)["config"].get("Labels") or {}
+        shutil.copytree(self._image_path(image_id), layout)
+        try:
+            self._obey(f"save:{labels.get(LABEL_NODE, '')}")
+        except step.Wrong as error:
+            raise UserError("engine-failed", f"'fake-engine' failed with status 1: {error}", hint="none") from None
+        oci.normalise(layout, image_id)
 
     def pull(self, reference: str, platform: str) -> str:
         path = os.path.join(self.root, "registry", urllib.parse.quote(reference, safe=""))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from .lanes import Lanes
 from .project import Project
 
 
@@ -48,3 +49,20 @@ def built(template: Project, place: Path) -> Project:
 def project(place: Path) -> Project:
     """The project of graph.project, never built."""
     return Project(place / "project", place / "store")
+
+
+@pytest.fixture(scope="session")
+def lanes_template() -> Iterator[Lanes]:
+    """The project of graph.lanes, everything built once, to be copied."""
+    path = make_place()
+    lanes = Lanes(path)
+    lanes.good("out", "manifest")
+    yield lanes
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def lanes(lanes_template: Lanes, place: Path) -> Lanes:
+    """The project of graph.lanes, up to date, with a store of its own."""
+    shutil.copytree(lanes_template.path.parent, place, symlinks=True, dirs_exist_ok=True)
+    return Lanes(place)

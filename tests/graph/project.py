@@ -10,6 +10,7 @@ import shutil
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 from fake_engine import FakeEngine, write_layout
 from stagegraph.model import LABEL_NODE
@@ -161,10 +162,10 @@ class Project:
             "ROOT_IMAGE": f"oci:{self.root}",
         }
 
-    def clone(self, path: Path) -> Project:
+    def clone(self, path: Path) -> Self:
         """The same files without out/, at another place, with the same store."""
         shutil.copytree(self.path, path, symlinks=True, ignore=shutil.ignore_patterns("out"))
-        other = Project.__new__(Project)
+        other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__, path=path, environment=dict(self.environment))
         return other
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -23,7 +23,7 @@ import SCons.Script
 import SCons.Script.Main
 
 from fake_engine import FakeEngine
-from stagegraph import artifact, ask, exports, gc, public, reproduce, rootfs, tree  # noqa: F401 - for the forks
+from stagegraph import artifact, ask, exports, gc, public, reproduce, room, rootfs, tree  # noqa: F401 - for the forks
 from stagegraph.engines import detect
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -36,6 +36,7 @@ TIMEOUT = 120
 def know_fake_engine() -> None:
     """Add the fake engine in this process: in one that runs scons, never in the one that runs the tests."""
     detect.ENGINES["fake"] = lambda options: FakeEngine(options.root)
+    room.FLOOR = 0  # its images are kilobytes, and the file system in memory that they lie in can be small
 
 
 @dataclass(frozen=True)
@@ -52,19 +53,30 @@ class Result:
         return f"exit status {self.rc}\n--- stdout\n{self.stdout}--- stderr\n{self.stderr}"
 
 
-def run_scons(words: Sequence[str], cwd: Path, scratch: Path, env: Mapping[str, str] | None = None) -> Result:
-    """Run ``scons WORDS`` in ``cwd``; ``scratch`` is a directory for its output, ``env`` is laid over the environment."""
+def run_scons(
+    words: Sequence[str],
+    cwd: Path,
+    scratch: Path,
+    env: Mapping[str, str] | None = None,
+    hook: Callable[[], None] | None = None,
+) -> Result:
+    """Run ``scons WORDS`` in ``cwd``; ``scratch`` is a directory for its output, ``env`` is laid over the environment.
+
+    hook: called in the process of the run before anything is read
+    """
     out, err = scratch / "stdout", scratch / "stderr"
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
     if pid == 0:
-        _child(words, cwd, out, err, env or {})
+        _child(words, cwd, out, err, env or {}, hook)
     _, status = os.waitpid(pid, 0)
     return Result(os.waitstatus_to_exitcode(status), out.read_text("utf-8"), err.read_text("utf-8"))
 
 
-def _child(words: Sequence[str], cwd: Path, out: Path, err: Path, env: Mapping[str, str]) -> NoReturn:
+def _child(
+    words: Sequence[str], cwd: Path, out: Path, err: Path, env: Mapping[str, str], hook: Callable[[], None] | None
+) -> NoReturn:
     rc = 70
     try:
         # What the test runner registered is not ours to run, and a run that hangs is to end as a failure.
@@ -81,6 +93,8 @@ def _child(words: Sequence[str], cwd: Path, out: Path, err: Path, env: Mapping[s
         os.environ.update(env)
         SCons.Script._SConscript.launch_dir = str(cwd)  # which SCons takes when it is imported
         know_fake_engine()
+        if hook is not None:
+            hook()
         rc = _main(words)
     except BaseException:  # noqa: BLE001 - whatever it is, the test must see it
         traceback.print_exc()

@@ -171,6 +171,16 @@ def test_an_imported_sibling_must_be_mounted(tmp_path: Path) -> None:
     ]
 
 
+def test_a_module_of_a_package_imports_nothing_from_beside_itself(tmp_path: Path) -> None:
+    """`import elf` there is another elf than the script of that name."""
+    mounts = "--mount=type=bind,source=app,target=/run/app --mount=type=bind,source=scripts/elf.py,target=/run/elf.py"
+    text = f"{HEAD}RUN {mounts} python3 /run/elf.py\n"
+    files = {"app__edge__a_dot_py": "import elf\n", "scripts__elf_dot_py": ""}
+    assert len(findings(tmp_path, text, **files)) == 1
+    (tmp_path / "app/edge/__init__.py").touch()
+    assert not findings(tmp_path, text, **files)
+
+
 def test_an_arg_that_nothing_uses_is_a_warning(tmp_path: Path) -> None:
     text = f"{HEAD}ARG GCC_VERSION\nARG LLVM_RELEASE\nARG JOBS\nARG TARGETARCH\n{MOUNT}"
     found = findings(tmp_path, text, scripts__a_dot_sh="echo $LLVM_RELEASE\n")
@@ -180,6 +190,21 @@ def test_an_arg_that_nothing_uses_is_a_warning(tmp_path: Path) -> None:
             "hint: remove the ARG: its value rebuilds the step for nothing"
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("ENV ROOT=/opt BIN=$ROOT/bin", ["BIN"]),
+        ('ENV ROOT="/opt" PATH="${ROOT}/bin:$PATH"', ["PATH"]),
+        ("ENV PATH=/opt/bin:$PATH ROOT=/opt", []),
+        ("ENV ROOT=/opt\nENV BIN=$ROOT/bin", []),
+    ],
+)
+def test_env_that_uses_itself_is_refused(tmp_path: Path, line: str, wrong: list[str]) -> None:
+    found = findings(tmp_path, f"{HEAD}{line}\n")
+    assert [finding.code for finding in found] == ["env-order"] * len(wrong)
+    assert [finding.message.split()[3] for finding in found] == wrong
 
 
 def test_one_finding_a_place(tmp_path: Path) -> None:

@@ -81,8 +81,8 @@ def test_a_layout_of_two_platforms(engine: FakeEngine, run: runs.Run, tmp_path: 
         entries.append({**entry, "platform": {"os": "linux", "architecture": arch}})
         for blob in Path(path, "blobs/sha256").iterdir():
             (both / "blobs/sha256" / blob.name).write_bytes(blob.read_bytes())
-    inner = oci._put(str(both), {"schemaVersion": 2, "manifests": entries}, oci.INDEX)
-    oci._write_index(str(both), inner)
+    inner = oci.put(str(both), {"schemaVersion": 2, "manifests": entries}, oci.INDEX)
+    oci.write_index(str(both), inner)
     given = node({"layout": str(inner["digest"])}, str(both), "arm64")
     assert engine.inspect(make(engine, run, given, tmp_path)).architecture == "arm64"
     given = node({"layout": str(inner["digest"])}, str(both), "riscv64")

@@ -276,7 +276,7 @@ with rootfs.alone(place + "/rootfs"):
 @needs_root
 @pytest.mark.parametrize(
     "moment",
-    ["rootfs._unpack", "rootfs._finish_root", "tree.save", "os.unlink", "rootfs._exchange", "os.replace"],
+    ["rootfs._unpack", "rootfs._finish_root", "tree.save", "os.unlink", "rootfs.exchange", "os.replace"],
 )
 def test_killed_at_any_moment(moment: str, tmp_path: Path) -> None:
     """One of the two trees stands whole, and artifact.env never stands beside a tree it does not describe."""
@@ -314,7 +314,7 @@ def test_exchange_without_renameat2(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
     monkeypatch.setattr(rootfs, "_swap", lambda *_: False)
-    rootfs._exchange(str(tmp_path / "fresh"), str(tmp_path / "rootfs"))
+    rootfs.exchange(str(tmp_path / "fresh"), str(tmp_path / "rootfs"))
     assert (tmp_path / "rootfs" / "fresh").exists()
     rootfs.sweep(str(tmp_path / "rootfs"))
     assert [path.name for path in tmp_path.iterdir()] == ["rootfs"]

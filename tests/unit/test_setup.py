@@ -120,8 +120,8 @@ def test_two_at_once_install_once(project: Project) -> None:
     assert sum(line.startswith("SCons") for line in asked) == 3
 
 
-@pytest.mark.parametrize("word", ["test", "test-all"])
-def test_tests_need_more(project: Project, word: str) -> None:
+@pytest.mark.parametrize("word", ["test", "test-all", "docs"])
+def test_tests_and_pages_need_more(project: Project, word: str) -> None:
     project.run()
     project.asked()
     project.run("-j2", word)

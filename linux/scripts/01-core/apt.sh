@@ -17,6 +17,9 @@ remove_litter() {
     rm -rf /var/cache/ldconfig/aux-cache /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/apt/*.bin \
         /var/log/alternatives.log /var/log/dpkg.log /var/log/bootstrap.log /var/log/apt \
         /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/subuid- /etc/subgid-
+    # An image is no machine yet: whoever boots it gets an id of its own (machine-id(5)).
+    rm -f /var/lib/dbus/machine-id
+    [[ ! -e /etc/machine-id ]] || : >/etc/machine-id
 }
 
 apt_prepare() {
@@ -33,6 +36,7 @@ apt_prepare() {
         -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Update::Error-Mode=any
         -o APT::Install-Recommends=false -o Dpkg::Use-Pty=false
         -o "DPkg::Options::=--log=$work/log/dpkg.log"
+        -o DPkg::Options::=--force-unsafe-io # a build that is cut off is thrown away whole
         -o 'DPkg::Options::=--path-exclude=/usr/share/doc/*'
         -o 'DPkg::Options::=--path-include=/usr/share/doc/*/copyright'
         -o 'DPkg::Options::=--path-exclude=/usr/share/man/*'

@@ -4,10 +4,6 @@ set -Eeuo pipefail
 
 gcc=/opt/gcc-$1 llvm=/usr/local/llvm-target
 
-# What the media components need of the distribution, as each of them says.
-mapfile -t packages < <(cat /opt/media/*/runtime-packages | sort -u)
-/run/apt.sh install "${packages[@]}"
-
 # The names by which everybody calls the compilers, over /etc/alternatives as an administrator would expect.
 alternative() {
     update-alternatives --quiet --log /dev/null --install "/usr/bin/$1" "$1" "$2" "$3"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TextIO
 
+from . import outputs
 from .graph import Graph
-from .model import Node
+from .model import OUTPUT_KINDS, Node
 from .plan import ADOPT, BUILD, CONDITIONAL, RELABEL, Decision, Store
 from .report import duration, size
 
@@ -46,9 +46,8 @@ def _command(decision: Decision, argv_of: ArgvOf, out: TextIO) -> None:
         out.write(f"# {node.name}: adopts {decision.image.id}, which the store holds for the same signature\n")
     elif decision.state == RELABEL:
         out.write(f"# {node.name}: gets its names or artifact.env anew, nothing is built\n")
-    elif node.kind == "rootfs":
-        source = decision.node.parents[0].node
-        out.write(f"# {node.name}: exports the root file system of {source} to {os.path.dirname(node.record)}\n")
+    elif node.kind in OUTPUT_KINDS:
+        out.write(f"# {node.name}: {outputs.shown(node)}\n")
     elif node.kind == "root":
         out.write(f"# {node.name}: makes or takes a root file system ({_options(node)}) and puts it into the store\n")
         argv = argv_of(decision)
@@ -108,7 +107,9 @@ def _followers(graph: Graph, decisions: Mapping[str, Decision], name: str) -> li
 def status(decisions: Mapping[str, Decision], store: Store | None, now: float, out: TextIO) -> None:
     """The table of nodes: state, age, size, last duration. ``now`` in seconds since the epoch."""
     width = max((len(name) for name in decisions), default=4)
-    out.write(f"{'node':{width}}  {'state':12} {'age':>10} {'size':>9} {'took':>12}\n")
+    states = {name: _shown_state(decision, store) for name, decision in decisions.items()}
+    wide = max(12, *map(len, states.values()))
+    out.write(f"{'node':{width}}  {'state':{wide}} {'age':>10} {'size':>9} {'took':>12}\n")
     for name, decision in decisions.items():
         record = decision.record
         age = made = took = ""
@@ -116,7 +117,13 @@ def status(decisions: Mapping[str, Decision], store: Store | None, now: float, o
             age = _age(record.when, now)
             made = size(record.size) if record.size else ""
             took = duration(record.seconds) if record.seconds else record.how
-        out.write(f"{name:{width}}  {_state(decision, store):12} {age:>10} {made:>9} {took:>12}\n")
+        out.write(f"{name:{width}}  {states[name]:{wide}} {age:>10} {made:>9} {took:>12}\n")
+
+
+def _shown_state(decision: Decision, store: Store | None) -> str:
+    """The state, and whether the node stands for a component that its profile leaves out."""
+    absent = any(key.endswith("_PROVIDER") and value == "absent" for key, value in decision.node.variables.items())
+    return f"{_state(decision, store)} (absent)" if absent else _state(decision, store)
 
 
 def _state(decision: Decision, store: Store | None) -> str:
@@ -127,7 +134,7 @@ def _state(decision: Decision, store: Store | None) -> str:
         return "conditional"
     if decision.stale:
         return "stale"
-    if decision.node.kind != "rootfs" and store is not None and not store.has(record.image_id):
+    if decision.node.kind not in OUTPUT_KINDS and store is not None and not store.has(record.image_id):
         return "missing"
     return "up to date"
 
@@ -177,8 +184,8 @@ def _estimate(decision: Decision) -> float | None:
 
 def targets(words: Mapping[str, list[str]], nodes: Mapping[str, Node], out: TextIO) -> None:
     """Every word that can be given as a target, with how many nodes it names."""
-    exports = {name: [name] for name, node in nodes.items() if node.kind == "rootfs"}
-    for word, names in {**words, **exports}.items():
+    made = {name: [name] for name, node in nodes.items() if node.kind in OUTPUT_KINDS}
+    for word, names in {**words, **made}.items():
         node = nodes.get(word)
-        what = f"{node.kind} on {node.platform}" if node is not None else ", ".join(names)
+        what = ", ".join(names) if node is None else f"{node.kind} on {node.platform}" if node.platform else node.kind
         out.write(f"{word:32} {what}\n")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from SCons.Script import BUILD_TARGETS, COMMAND_LINE_TARGETS
 
-from . import exports, nodes, settings
+from . import nodes, outputs, settings
 from .errors import UserError
+from .model import OUTPUT_KINDS
 from .plan import UP_TO_DATE, Decision
 from .project import OUT, Project, run_name
 
@@ -25,9 +26,13 @@ def carry_out(project: Project) -> None:
     project.seal()
     if settings.option("help"):
         return
+    if settings.option("disk") and not settings.option("status"):
+        raise UserError("command-words", "--disk says which table --status prints", hint="give both, --status --disk")
     if settings.option("list_targets"):
         _list_targets(project)
     words = [str(word) for word in COMMAND_LINE_TARGETS]
+    if settings.option("repair"):
+        _repair(project)
     for word in words:
         if word in COMMANDS and len(words) > 1:
             other = next((each for each in words if each != word), word)
@@ -65,8 +70,8 @@ def _clean(project: Project, requested: list[str]) -> None:
     wanted = project.targets.directly_requested()
     project.keep_parents(wanted)
     for node in (project.graph.nodes[name] for name in wanted):
-        if node.kind == "rootfs":
-            exports.check_removable(project.space.path(os.path.dirname(node.record)))
+        if node.kind in OUTPUT_KINDS:
+            outputs.check_removable(project.space.path(node.record), node)
     out = project.space.path(OUT)
     if requested and not settings.option("no_exec") and os.path.isdir(out):
         lock = TreeLock(out)
@@ -94,7 +99,9 @@ def _answer(project: Project, requested: list[str], other: list[str]) -> None:
     space.asked_store = project.store_directory()
     decisions = project.decide(requested)
     code = 0
-    if settings.option("status"):
+    if settings.option("disk"):
+        _show_disk(project, decisions)
+    elif settings.option("status"):
         ask.status(decisions, space.store(), time.time(), sys.stdout)
     elif settings.option("why"):
         ask.why(project.graph, decisions, requested, sys.stdout)
@@ -110,6 +117,19 @@ def _answer(project: Project, requested: list[str], other: list[str]) -> None:
         sys.stdout.flush()
         sys.exit(code)
     BUILD_TARGETS[:] = other
+
+
+def _show_disk(project: Project, decisions: dict[str, Decision]) -> None:
+    """The table of what each stage holds. Of an engine's own store only the engine knows where it lies."""
+    from . import disk
+
+    space = project.space
+    rows = disk.held(project.graph, decisions, space.store())
+    store = project.store_directory()
+    if not store and not space.no_engine:
+        store = project.engine().store()
+    places = {"images": store, "exports": space.path(settings.setting("OUTPUT_ROOT") or OUT)}
+    disk.table(rows, places, sys.stdout)
 
 
 def _argv(project: Project, decision: Decision) -> list[str]:
@@ -139,6 +159,7 @@ def _prepare(project: Project, requested: list[str]) -> None:
     if _is_done(project.decide(requested)):
         project.save_caches()
         _sweep(project)
+        sys.stdout.writelines(f"{line}\n" for line in outputs.sayings(project.planner.decisions))
         return
     project.session = _open_session(project, requested)
     project.session.worker()
@@ -186,14 +207,14 @@ def _open_session(project: Project, requested: list[str]) -> Session:
 
 
 def _check_reproducible(project: Project, requested: list[str]) -> NoReturn:
-    """Judge the requested nodes; an export stands for everything below it."""
+    """Judge the requested nodes; an output stands for everything below it."""
     from . import reproduce
 
     project.decide(requested)
     session = _open_session(project, requested)
-    exports_below = project.graph.closure(n for n in requested if project.graph.nodes[n].kind == "rootfs")
-    wanted = {*requested, *(node.name for node in exports_below)}
-    judged = [node for node in project.graph.nodes.values() if node.name in wanted and node.kind != "rootfs"]
+    below = project.graph.closure(n for n in requested if project.graph.nodes[n].kind in OUTPUT_KINDS)
+    wanted = {*requested, *(node.name for node in below)}
+    judged = [node for node in project.graph.nodes.values() if node.name in wanted and node.kind not in OUTPUT_KINDS]
     status = reproduce.check(
         session.worker(),
         judged,
@@ -203,6 +224,37 @@ def _check_reproducible(project: Project, requested: list[str]) -> NoReturn:
         failed=lambda name, problem: session.show_failure(name, str(problem)),
     )
     sys.exit(status)
+
+
+def _repair(project: Project) -> NoReturn:
+    """Put manifests together from the images that are there."""
+    from . import ancestry, ask, repair
+
+    requested, other = project.targets.requested()
+    project.targets.check(word for word in other if word not in COMMANDS)
+    options = ("question", "why", "status", "plan", "clean", "check_reproducible", "refresh")
+    beside = [f"--{name.replace('_', '-')}" for name in options if settings.option(name)]
+    repair.check_command(requested, project.graph.nodes, other, beside)
+    space, dry = project.space, bool(settings.option("no_exec"))
+    session = None if dry else _open_session(project, requested)
+    if session is not None:
+        session.worker()
+    else:
+        space.tolerate_no_engine, space.asked_store = True, project.store_directory()
+    record_of = ancestry.reader(space.record, project.graph)
+    decisions = [
+        repair.decide(project.graph, project.graph.nodes[name], record_of, space.store(), space.timestamp)
+        for name in requested
+    ]
+    if session is None:
+        ask.dry_run({decision.node.name: decision for decision in decisions}, lambda decision: [], sys.stdout)
+        sys.exit(0)
+    try:
+        for decision in decisions:
+            session.carry_out(decision)
+    except UserError:
+        sys.exit(2)  # it was shown
+    sys.exit(0)
 
 
 def _gc(project: Project) -> NoReturn:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from . import artifact
+from . import artifact, records
 from .errors import UserError
 from .model import Node
 from .records import Record
@@ -99,10 +99,7 @@ def place(directory: str) -> Iterator[None]:
     from . import rootfs
 
     with rootfs.alone(os.path.join(directory, ROOTFS), _described_by(directory)):
-        half = tuple(f".{name}." for name in (ENV_FILE, RECORD))  # as records.write_atomically names them
-        for name in os.listdir(directory):
-            if name.startswith(half) and name.rpartition(".")[2].isdigit():
-                os.unlink(os.path.join(directory, name))
+        records.remove_halves(*(os.path.join(directory, name) for name in (ENV_FILE, RECORD)))
         yield
 
 

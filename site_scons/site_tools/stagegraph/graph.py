@@ -260,6 +260,15 @@ def export_node(
     )
 
 
+def base_of(node: Node) -> Parent | None:
+    """The parent that the FROM of a step stands on; None when that is no node (scratch, an external image)."""
+    if node.kind != "step" or not node.parents:
+        return None
+    # FROM [--platform=…] <image> AS <name>: the first parent is the base, or FROM names no parent.
+    base = node.parents[0]
+    return base if node.instructions[0].split()[-3] in (base.ref, f"${base.ref}", f"${{{base.ref}}}") else None
+
+
 def gate_parent(gate: Node) -> Parent:
     """The edge to a gate: nothing of its image is taken, but it has to stand."""
     return Parent(f"gate {gate.name}", gate.name, by_variable=False)

@@ -49,7 +49,7 @@ class _State:
 def lint(root: str, dockerfiles: Iterable[Dockerfile], values: Values) -> list[Finding]:
     """All remarks about these Dockerfiles and the scripts they take, in order of file and line.
 
-    Codes: variable-undeclared and script-unmounted (errors), arg-unused (warning).
+    Codes: variable-undeclared, script-unmounted and env-order (errors), arg-unused (warning).
     """
     dockerfiles = list(dockerfiles)
     declared = {arg.name for file in dockerfiles for step in file.steps for arg in step.args}
@@ -109,6 +109,7 @@ class _StepCheck:
                 self._run(flags, rest)
             elif keyword != "FROM":
                 self._text(" ".join([*flags, rest]), instruction)
+                self._check_env(instruction)
                 self.state.env.update(_env(instruction))
                 if keyword in ("COPY", "ADD") and not any(flag.startswith("--from=") for flag in flags):
                     self._copied(rest)
@@ -117,6 +118,15 @@ class _StepCheck:
                 message = f"step {self.step.name} declares {arg.name} but nothing in it uses it"
                 hint = "remove the ARG: its value rebuilds the step for nothing"
                 self._add("warning", self.file.path, arg.line, message, hint, "arg-unused")
+
+    def _check_env(self, instruction: str) -> None:
+        """A variable is not seen by another one of the same ENV, which gets what it was before: mostly nothing."""
+        names = _env(instruction)
+        for name, value in re.findall(r"(?<=[ ])([A-Za-z_][A-Za-z0-9_]*)=(\"[^\"]*\"|\S*)", instruction):
+            for used in dict.fromkeys(_USE.findall(value)):
+                if used in names and used != name:
+                    message = f"step {self.step.name} sets {name} by ${used}, which the same ENV sets only afterwards"
+                    self._add("error", self.file.path, self.step.line, message, "write two ENV instructions", "env-order")
 
     def _add(self, severity: str, file: str, line: int, message: str, hint: str, code: str) -> None:
         self.findings.append(Finding(severity, file, line, message, hint, code))
@@ -174,7 +184,8 @@ class _StepCheck:
                 hint = f"write ARG {name} in that step, above the RUN"
                 self._add("error", path, line, message, hint, "variable-undeclared")
         needed = script.files_needed(text, language, os.path.dirname(target))
-        if language == "python":
+        # A module of a package imports what is on the path, not what lies beside it.
+        if language == "python" and not os.path.exists(os.path.join(self.root, os.path.dirname(path), "__init__.py")):
             for module, line in script.modules_imported(text).items():
                 if f"{module}.py" in self.ours:
                     needed.setdefault(os.path.join(os.path.dirname(target), f"{module}.py"), (line, True))

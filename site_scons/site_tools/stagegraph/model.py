@@ -19,6 +19,10 @@ LABEL_SIGNATURE = "stagegraph.signature"
 TAG_ROOT = "localhost/stagegraph"
 
 
+#: Kinds of nodes that are made of images and lie on disk; the others are images in the engine's store.
+OUTPUT_KINDS = ("rootfs", "layout", "manifest")
+
+
 @dataclass(frozen=True)
 class Arg:
     """An ``ARG`` of a Dockerfile; ``default`` is None when it has none."""
@@ -99,9 +103,10 @@ class Node:
     """The unit of the graph: a step for one target arch (or for all of them, ``arch`` empty).
 
     name:         ``sdk-arm64:glslang``; the final step of a stage is just ``sdk-arm64``
-    kind:         "step" (built by the engine from a Dockerfile), "root" (a root file system, no Dockerfile) or
-                  "rootfs" (the export of an image's root file system)
-    platform:     OCI platform of the image, e.g. ``linux/amd64``
+    kind:         "step" (built by the engine from a Dockerfile), "root" (a root file system, no Dockerfile),
+                  "rootfs" (the export of an image's root file system), "layout" (an image as an OCI layout) or
+                  "manifest" (an OCI layout of an index over the images of several arches)
+    platform:     OCI platform of the image, e.g. ``linux/amd64``; empty for a manifest
     record:       path of the image record relative to the project's root
     variables:    name → value of just the variables the step declares, transport settings left out
     images:       external images by reference → digest (``sha256:…``)
@@ -109,6 +114,8 @@ class Node:
     options:      what else decides the result of a root (suite, variant, packages …), name → value
     location:     where a root's OCI layout lies on this machine; its digest is signed, the place is not
     env:          what an export's artifact.env says apart from its image and tree, name → value
+    members:      of a manifest: arch → name of the node whose image it lists
+    gates:        of a manifest: names of the nodes that judge its members
     """
 
     name: str
@@ -129,6 +136,8 @@ class Node:
     profile: str = ""
     location: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
+    members: Mapping[str, str] = field(default_factory=dict)
+    gates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,16 @@ def tagged(repository: str, tag: str) -> str:
     return f"{registry}/{path}:{tag}"
 
 
+def full(reference: str) -> str:
+    """A whole ``repository:tag`` as engines list it; ``UserError`` code image-name for what is none."""
+    repository, colon, tag = reference.rpartition(":")
+    if not colon or "/" in tag:
+        raise UserError(
+            "image-name", f"{reference!r} names no tag", hint="write the tag too, as in ghcr.io/owner/name:latest"
+        )
+    return tagged(repository, tag)
+
+
 def check_component(what: str, name: str) -> None:
     """Raise ``UserError`` code image-name unless ``name`` can be a part of a repository."""
     if not re.fullmatch(COMPONENT, name):

@@ -7,7 +7,6 @@ running another Python changes nothing.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import SCons.Errors
@@ -15,15 +14,16 @@ import SCons.Node.FS
 from SCons.Action import Action
 from SCons.Builder import Builder
 
-from . import exports
+from . import outputs
 from .errors import UserError
+from .model import OUTPUT_KINDS
 
 if TYPE_CHECKING:
     from .project import Project
 
 
 class GraphFile(SCons.Node.FS.File):
-    """The image record or artifact.env of a node. ``attributes.project`` and ``attributes.graph_node`` lead on."""
+    """The record or artifact.env of a node. ``attributes.project`` and ``attributes.graph_node`` lead on."""
 
     __slots__ = ()
 
@@ -53,11 +53,11 @@ class GraphFile(SCons.Node.FS.File):
         """Nothing was gathered for SCons' database."""
 
     def remove(self) -> Any:
-        """For ``scons -c``: the record, or the whole export; images leave the store by ``scons gc``."""
+        """For ``scons -c``: the record, or the whole output; images leave the store by ``scons gc``."""
         node = self.attributes.project.graph.nodes[self.attributes.graph_node]
-        if node.kind != "rootfs":
+        if node.kind not in OUTPUT_KINDS:
             return super().remove()
-        return exports.remove(os.path.dirname(self.get_abspath()))
+        return outputs.remove(self.attributes.project.space.path(node.record), node)
 
 
 def _build(target: list[Any], source: list[Any], env: Any) -> None:

@@ -1,4 +1,4 @@
-"""OCI image layouts on disk (OCI image specification, "image-layout"): write one, check one."""
+"""OCI image layouts on disk (OCI image specification, "image-layout"): write one, take from one, check one."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def write_layout(layout: str, layer: str, config: Mapping[str, object]) -> None:
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
-        "config": _put(layout, image, CONFIG),
+        "config": put(layout, image, CONFIG),
         "layers": [{"mediaType": LAYER, "digest": digest, "size": size}],
     }
-    _write_index(layout, _put(layout, manifest, MANIFEST))
+    write_index(layout, put(layout, manifest, MANIFEST))
 
 
 def take_image(layout: str, digest: str, platform: str, target: str) -> None:
@@ -77,7 +77,83 @@ def take_image(layout: str, digest: str, platform: str, target: str) -> None:
     os.makedirs(os.path.join(target, "blobs", "sha256"))
     for blob in (chosen, manifest["config"], *manifest["layers"]):
         shutil.copyfile(_checked(layout, blob["digest"]), blob_path(target, blob["digest"]))
-    _write_index(target, {key: chosen[key] for key in ("mediaType", "digest", "size")})
+    write_index(target, _descriptor(chosen))
+
+
+def normalise(layout: str, image_id: str) -> None:
+    """Give the layout that an engine wrote of one image the form that the image alone decides.
+
+    An engine puts the store's names and digests into annotations. Raises ``UserError``: layout-broken, and image-unexpected
+    when it is not the image of this id.
+    """
+    manifest = image_manifest(layout)
+    found = manifest["config"]["digest"]
+    if found != image_id:
+        raise UserError(
+            "image-unexpected",
+            f"the engine saved image {found[7:19]} instead of {image_id[7:19]}",
+            hint="the store may be damaged; remove the image and build again",
+        )
+    kept = [_descriptor(blob) for blob in (manifest["config"], *manifest["layers"])]
+    plain = {"schemaVersion": 2, "mediaType": MANIFEST, "config": kept[0], "layers": kept[1:]}
+    entry = put(layout, plain, MANIFEST)
+    for name in set(blob_names(layout)) - {blob["digest"][7:] for blob in (entry, *kept)}:
+        os.unlink(blob_path(layout, f"sha256:{name}"))
+    write_index(layout, entry)
+
+
+def image_manifest(layout: str) -> Any:
+    """The manifest of the one image of a layout; ``UserError`` code layout-broken when there is not exactly one."""
+    entry = only_entry(layout)
+    return _load(layout, _checked(layout, entry["digest"]))
+
+
+def only_entry(layout: str) -> Any:
+    """The descriptor that is the one entry of a layout; ``UserError`` code layout-broken."""
+    entries = _load(layout, os.path.join(layout, "index.json"))["manifests"]
+    if len(entries) != 1:
+        raise UserError("layout-broken", f"'{layout}' holds {len(entries)} images instead of one", hint=_BROKEN)
+    return entries[0]
+
+
+def blob_names(layout: str) -> list[str]:
+    """The blobs that lie in a layout, as 64 hexadecimal digits each, sorted; none where there is no such folder."""
+    try:
+        return sorted(os.listdir(os.path.join(layout, "blobs", "sha256")))
+    except OSError:
+        return []
+
+
+def platform(layout: str, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The platform of an image, as an index says it: os, architecture and, where the image has one, variant."""
+    config = _load(layout, _checked(layout, manifest["config"]["digest"]))
+    return {key: config[key] for key in ("os", "architecture", "variant") if config.get(key)}
+
+
+def problem(layout: str) -> str:
+    """What is wrong with the blobs of a layout, all read and hashed; empty when nothing is."""
+    try:
+        pending = list(_load(layout, os.path.join(layout, "index.json"))["manifests"])
+        seen = set()
+        while pending:
+            blob = pending.pop()
+            path = _checked(layout, blob["digest"])
+            if os.path.getsize(path) != blob["size"]:
+                return f"the blob {blob['digest']} is {os.path.getsize(path)} bytes long, not {blob['size']}"
+            seen.add(blob["digest"][7:])
+            if blob["mediaType"] in (INDEX, MANIFEST):
+                inner = _load(layout, path)
+                pending += inner["manifests"] if blob["mediaType"] == INDEX else [inner["config"], *inner["layers"]]
+    except UserError as error:
+        return error.message
+    except (KeyError, TypeError, AttributeError) as error:
+        return f"'{layout}' is no OCI layout ({error!r})"
+    more = sorted(set(blob_names(layout)) - seen)
+    return f"the blob sha256:{more[0]} belongs to no image" if more else ""
+
+
+def _descriptor(blob: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: blob[key] for key in ("mediaType", "digest", "size")}
 
 
 def _choose(layout: str, entry: Mapping[str, Any], platform: str) -> Mapping[str, Any]:
@@ -114,7 +190,7 @@ def _load(layout: str, path: str) -> Any:
         raise UserError("layout-broken", f"'{layout}' is no OCI layout ({error})", hint=_BROKEN) from error
 
 
-def _put(layout: str, value: object, kind: str) -> dict[str, object]:
+def put(layout: str, value: object, kind: str) -> dict[str, Any]:
     """Write JSON in its one form as a blob; returns its descriptor."""
     data = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
@@ -123,7 +199,8 @@ def _put(layout: str, value: object, kind: str) -> dict[str, object]:
     return {"mediaType": kind, "digest": digest, "size": len(data)}
 
 
-def _write_index(layout: str, manifest: Mapping[str, object]) -> None:
+def write_index(layout: str, manifest: Mapping[str, object]) -> None:
+    """Write what makes a directory with blobs a layout, with this one entry."""
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [manifest]}
     for name, value in (("index.json", index), ("oci-layout", {"imageLayoutVersion": "1.0.0"})):
         with open(os.path.join(layout, name), "w", encoding="utf-8") as stream:

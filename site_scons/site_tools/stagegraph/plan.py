@@ -13,7 +13,7 @@ from typing import Protocol
 
 from .explain import NEVER_BUILT, Change, changes
 from .graph import Graph
-from .model import LABEL_NODE, LABEL_SIGNATURE, TAG_ROOT, ImageConfig, Node
+from .model import LABEL_NODE, LABEL_SIGNATURE, OUTPUT_KINDS, TAG_ROOT, ImageConfig, Node
 from .records import Record, Unreadable
 from .signature import Ledger, ledger, sign
 
@@ -54,7 +54,7 @@ class World(Protocol):
         """The engine's images, asked for at most once; None when no engine can be had (dry run)."""
 
     def damage(self, node: Node, record: Record) -> str:
-        """Why the exported tree of a record cannot be what was exported, empty when nothing speaks against it."""
+        """Why the output of a record cannot be what was made, empty when nothing speaks against it."""
 
     def outdated_labels(self, node: Node, record: Record, image: Record) -> str:
         """Why the artifact.env of an up-to-date export has to be written again, empty when it is right."""
@@ -192,8 +192,12 @@ class Planner:
             known = {ref: value for ref, value in record.ledger.get("parents", {}).items() if ref in pending}
             assumed = {**decision.ledger, "parents": {**decision.ledger["parents"], **known}}
             decision.changes = changes(record.ledger, assumed, self._parent_name(node))
+        damage = self.world.damage(node, record) if record is not None and node.kind in OUTPUT_KINDS else ""
         if decision.changes or record is None or node.name in self.refresh:
             self._give_reasons(decision)
+            decision.state = BUILD
+        elif damage:
+            decision.reasons.append(damage)
             decision.state = BUILD
         else:
             waits = ", ".join(unsettled)
@@ -261,7 +265,7 @@ class Planner:
 
     def _adopt_or_build(self, decision: Decision) -> Decision:
         decision.state = BUILD
-        if decision.node.name in self.refresh or decision.node.kind == "rootfs":
+        if decision.node.name in self.refresh or decision.node.kind in OUTPUT_KINDS:
             return decision
         decision.image = self._adoptable(decision)
         if decision.image is not None:
@@ -297,7 +301,7 @@ class Planner:
         An image that nobody stale needs is left missing. A child that is only conditional does not count: its
         parents are seen to when it turns out stale at its turn.
         """
-        wanted = {name: "it was asked for" for name in requested if self.graph.nodes[name].kind != "rootfs"}
+        wanted = {name: "it was asked for" for name in requested if self.graph.nodes[name].kind not in OUTPUT_KINDS}
         for node in closure:
             if self.decisions[node.name].state == BUILD:
                 wanted |= {parent.node: f"{node.name} needs it" for parent in node.parents}

@@ -10,10 +10,10 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import dockerfile, names, nodes, plan, settings
+from . import dockerfile, names, nodes, outputs, plan, settings
 from .errors import UserError
 from .graph import KNOWN_ARCHES, Graph, Stage, export_node, root_node
-from .model import Dockerfile, Node
+from .model import OUTPUT_KINDS, Dockerfile, Node
 from .parsecache import ParseCache
 from .plan import Decision, Planner
 from .statcache import StatCache
@@ -160,7 +160,7 @@ class Project:
         """Declare the export of an image's root file system to ``<OUTPUT_ROOT>/<name>/<arch>``."""
         source = self.graph.nodes[self._name(image)]
         directory = os.path.join(settings.setting("OUTPUT_ROOT") or OUT, name, arch)
-        passed = [self.graph.nodes[self._name(gate)] for gate in gates]
+        passed = self._gates(gates)
         given = {"TARGET_ARCH": arch, "SOURCE_IMAGE": self._shown(source)}
         given |= {key: self._shown(self.graph.nodes[self._name(other)]) for key, other in images.items()}
         given |= values
@@ -168,12 +168,46 @@ class Project:
             given["GATES"] = " ".join(gate.name for gate in passed)
         for below in self.graph.closure([source.name]):
             given |= {key: value for key, value in below.variables.items() if key not in given}
-        node = self.graph.add(export_node(f"{OUT}/{name}/{arch}", arch, source, directory, given, passed))
-        self._declare(node)
-        file = self.targets.files[node.name]
-        # Not Dir: SCons would refuse to read on when something else lies there.
-        self.env.Depends(self.env.Entry(self._path(os.path.join(directory, "rootfs"))), file)
-        return file
+        node = export_node(f"{OUT}/{name}/{arch}", arch, source, directory, given, passed)
+        return self._declare(self.graph.add(node))
+
+    def layout(self, name: str, arch: str, image: Any, gates: Iterable[Any]) -> Any:
+        """Declare an image as an OCI layout at ``<OUTPUT_ROOT>/<name>/<arch>``."""
+        from . import layouts
+
+        directory = os.path.join(settings.setting("OUTPUT_ROOT") or OUT, name, arch)
+        node = layouts.layout_node(f"{OUT}/{name}/{arch}", arch, self._image(image), directory, self._gates(gates))
+        return self._declare(self.graph.add(node))
+
+    def manifest(self, name: str, members: Mapping[str, Any], gates: Iterable[Any], reference: str) -> Any:
+        """Declare the index over the images of all arches at ``<OUTPUT_ROOT>/manifest/<name>``."""
+        from . import manifest
+
+        names.check_component("a manifest", name)
+        reference = settings.setting("IMAGE") or reference
+        node = manifest.manifest_node(
+            f"{OUT}/manifest/{name}",
+            os.path.join(settings.setting("OUTPUT_ROOT") or OUT, "manifest", name),
+            names.full(reference) if reference else self.people_tag(name),
+            {arch: self._image(image) for arch, image in members.items()},
+            self._gates(gates),
+            profile=self.profile,
+            force=bool(settings.option("force")),
+        )
+        manifest.check_declared(self.graph, node, self.env["ARCHES"])
+        self.targets.add_word("manifest", node.name)
+        return self._declare(self.graph.add(node))
+
+    def _image(self, image: Any) -> Node:
+        """The graph node behind what a builder returned, when it has an image."""
+        node = self.graph.nodes[self._name(image)]
+        if node.kind in OUTPUT_KINDS:
+            said = f"{node.name} is a {node.kind}, which has no image of its own"
+            raise UserError("parent-unknown", said, hint="hand over the stage that it is made of")
+        return node
+
+    def _gates(self, gates: Iterable[Any]) -> list[Node]:
+        return [self._image(gate) for gate in gates]
 
     def _shown(self, image: Node) -> str:
         """The name for people of an image, that of its node when it gets none."""
@@ -187,12 +221,18 @@ class Project:
             repository = self.values.value("IMAGE_REPO") if known else DEFAULT_REPOSITORY
         return names.tagged(repository, tag)
 
-    def _declare(self, node: Node) -> None:
+    def _declare(self, node: Node) -> Any:
         path = node.record
         if node.kind == "rootfs":
             path = os.path.join(os.path.dirname(node.record), "artifact.env")
         parents = [self.targets.files[parent.node] for parent in node.parents]
-        self.targets.files[node.name] = nodes.declare(self, node.name, self._path(path), parents)
+        file = self.targets.files[node.name] = nodes.declare(self, node.name, self._path(path), parents)
+        if node.kind in OUTPUT_KINDS:
+            made = outputs.directory(node)
+            self.targets.places[node.name] = self.space.path(made)
+            # Not Dir: SCons would refuse to read on when something else lies there.
+            self.env.Depends(self.env.Entry(self._path(made)), file)
+        return file
 
     def _path(self, path: str) -> str:
         """A path for SCons, which would expand a ``$`` in it."""

@@ -1,4 +1,4 @@
-"""The builders that a SConscript sees: Root, Stage, Rootfs, and StageGraph, which ends the declaration."""
+"""The builders that a SConscript sees, from Root to Manifest, and StageGraph, which ends the declaration."""
 
 from __future__ import annotations
 
@@ -242,6 +242,25 @@ def rootfs(
     return project.export(name, arch, image, gates, images or {}, values or {})
 
 
+def layout(env: Any, name: str, arch: str, image: Any, gates: Sequence[Any] = ()) -> Any:
+    """Declare a stage's image as an OCI layout, ``out/<name>/<arch>/`` (or below OUTPUT_ROOT); gates as in Rootfs."""
+    project: Project = env["STAGEGRAPH"]
+    return project.layout(name, arch, image, gates)
+
+
+def manifest(
+    env: Any, name: str, members: Mapping[str, Any], gates: Sequence[Any] = (), reference: str = ""
+) -> Any:
+    """Declare one OCI layout with an index over the images of all arches, ``out/manifest/<name>/``: ``scons manifest``.
+
+    members:   arch → what Stage returned, for each arch of env["ARCHES"]
+    gates:     what Gate returned; the index is refused when one of them did not pass for the very image of a member
+    reference: the full name of the index, with a tag, when IMAGE is not given; IMAGE_REPO:<name> without either
+    """
+    project: Project = env["STAGEGRAPH"]
+    return project.manifest(name, members, gates, reference)
+
+
 def stage_graph(env: Any) -> None:
     """End the declaration: check the words of the command line, answer questions, get ready to build.
 
@@ -257,5 +276,7 @@ BUILDERS: dict[str, Callable[..., Any]] = {
     "Step": step,
     "Gate": gate,
     "Rootfs": rootfs,
+    "Layout": layout,
+    "Manifest": manifest,
     "StageGraph": stage_graph,
 }

@@ -21,9 +21,9 @@ class Record:
     """What is known about a finished node.
 
     signature, ledger: what it was made of; content_id: what its children see; image_id: the image in the engine's
-    store (for an export: the image it came from). how: "built", "adopted" or "exported"; when: UTC, ISO 8601;
+    store (for an export: the image it came from). how: what was done, a word of ``report``; when: UTC, ISO 8601;
     seconds: how long the engine took (0 when adopted); size: bytes of the image or tree; log: its log file relative
-    to the project's root; extra: what only exports need.
+    to the project's root; extra: what only outputs need.
     """
 
     node: str
@@ -99,6 +99,15 @@ def write(path: str, record: Record) -> None:
     """Write the record so that at any moment either the old or the new one is there, whole."""
     value = {"schema": SCHEMA, **record.__dict__, "reasons": list(record.reasons)}
     write_atomically(path, json.dumps(value, sort_keys=True, indent=1).encode() + b"\n")
+
+
+def remove_halves(*paths: str) -> None:
+    """Remove what killed runs left half written beside these files; only for who may write them."""
+    for path in paths:
+        directory, name = os.path.split(path)
+        for found in os.listdir(directory):
+            if found.startswith(f".{name}.") and found.rpartition(".")[2].isdigit():
+                os.unlink(os.path.join(directory, found))
 
 
 def write_atomically(path: str, data: bytes) -> None:

@@ -7,6 +7,7 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any, TextIO
 
 from .model import Node
@@ -15,7 +16,12 @@ from .model import Node
 ADOPTED = "adopted"
 BUILT = "built"
 EXPORTED = "exported"
+SAVED = "saved"
+ASSEMBLED = "assembled"
 RELABELLED = "relabelled"
+
+#: In the order of the table.
+WORDS = (BUILT, ADOPTED, EXPORTED, SAVED, ASSEMBLED, RELABELLED)
 
 #: Lines of a failed node's log that are shown.
 TAIL_LINES = 25
@@ -95,8 +101,14 @@ class Terminal:
                 self._table(current, not_tried)
             self._stream.flush()
 
+    def say(self, lines: Iterable[str]) -> None:
+        """Lines below the table."""
+        with self._lock:
+            self._stream.writelines(f"{line}\n" for line in lines)
+            self._stream.flush()
+
     def _table(self, current: int, not_tried: list[str]) -> None:
-        counts = {what: len(self._done.get(what, [])) for what in (BUILT, ADOPTED, EXPORTED, RELABELLED)}
+        counts = {what: len(self._done.get(what, [])) for what in WORDS}
         counts["up to date"] = current - sum(counts.values())
         counts |= {"failed": len(self._failed), "not tried": len(not_tried)}
         shown = [f"{count} {what}" for what, count in counts.items() if count]

@@ -63,7 +63,7 @@ def export(
     rootfs-unpack (GNU tar failed), disk-full, tree-mounted; and whatever ``source`` raises. The old tree then stands untouched.
     """
     mounts.refuse(destination)
-    fresh = _beside(destination, "new")
+    fresh = beside(destination, "new")
     try:
         os.mkdir(fresh, 0o700)
         _may_set_owners(fresh)
@@ -79,7 +79,7 @@ def export(
         for path in (*retire, listing):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
-        _exchange(fresh, destination)
+        exchange(fresh, destination)
         os.replace(f"{fresh}.list", listing)
     except OSError as error:
         raise _explained(error, destination) from error
@@ -129,7 +129,7 @@ def remove(destination: str) -> None:
     Raises ``UserError`` code tree-mounted.
     """
     mounts.refuse(destination)
-    doomed = _beside(destination, "new")  # a name that the next export removes
+    doomed = beside(destination, "new")  # a name that the next export removes
     os.rename(destination, doomed)
     remove_tree(doomed)
 
@@ -168,7 +168,8 @@ def _holds_something(path: str) -> bool:
         return os.path.lexists(path)
 
 
-def _beside(destination: str, what: str) -> str:
+def beside(destination: str, what: str) -> str:
+    """A new name beside a place, one that ``sweep`` knows; ``what`` is new or old."""
     return f"{os.path.abspath(destination)}.{what}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
@@ -324,12 +325,12 @@ def _finish_root(directory: str, entries: dict[bytes, tree.Entry]) -> None:
         os.utime(directory, (tree.DEFAULT_ROOT.mtime, tree.DEFAULT_ROOT.mtime))
 
 
-def _exchange(fresh: str, destination: str) -> None:
+def exchange(fresh: str, destination: str) -> None:
     """Put ``fresh`` at ``destination``; a tree that stands there takes the other name (``sweep`` removes it)."""
     if not os.path.lexists(destination):
         os.rename(fresh, destination)
     elif not _swap(fresh, destination):
-        os.rename(destination, _beside(destination, "old"))
+        os.rename(destination, beside(destination, "old"))
         os.rename(fresh, destination)
 
 

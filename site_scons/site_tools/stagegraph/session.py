@@ -5,17 +5,19 @@ A no-op has no session: nothing is locked, written or started for it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 
-from . import leftovers, process, runs
+from . import leftovers, outputs, process, runs
 from .engines import detect
 from .errors import UserError, from_missing_module, from_os_error
-from .plan import UP_TO_DATE, Planner
+from .plan import UP_TO_DATE, Decision, Planner
 from .records import write_atomically
 from .report import Terminal
 from .runs import StoreLock, TreeLock
@@ -51,8 +53,19 @@ class Session:
     def bring_up_to_date(self, name: str) -> None:
         """Do what the plan says of one node and report it; raises ``UserError``."""
         worker = self.worker()
-        try:
+        with self._reported(name):
             worker.bring_up_to_date(name)
+
+    def carry_out(self, decision: Decision) -> None:
+        """Do what was decided outside the plan about one node and report it; raises ``UserError``."""
+        worker = self.worker()
+        with self._reported(decision.node.name):
+            worker.carry_out(decision)
+
+    @contextlib.contextmanager
+    def _reported(self, name: str) -> Iterator[None]:
+        try:
+            yield
         except process.Stopped as problem:
             self._terminal.stopped(name)
             hint = "run the same command again; what was finished stays"
@@ -124,6 +137,7 @@ class Session:
             current = [decision.node.name for decision in decisions if decision.state == UP_TO_DATE]
             stale = [decision.node.name for decision in decisions if decision.state != UP_TO_DATE]
             self._terminal.close(len(current), [name for name in stale if not self._terminal.has_failed(name)])
+            self._terminal.say(outputs.sayings(self.planner.decisions))
         finally:
             if self._run is not None:
                 self._close_run(self._run)

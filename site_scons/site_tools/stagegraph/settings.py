@@ -23,6 +23,7 @@ SETTINGS = {
     "CROSS_TARGETS": "target arches the compiler stage has compilers for",
     "OUTPUT_ROOT": "where exports go instead of out/",
     "IMAGE_REPO": "repository of the tags for people",
+    "IMAGE": "reference of the manifest, IMAGE_REPO:<its name> when not given",
     "LOG_DIR": "where this run's logs go instead of out/logs/<time>-<run>",
     "ROOT_IMAGE": "another root: name@sha256:… or oci:DIR",
     "APT_MIRROR_URL": "package mirror for any root (transport)",
@@ -52,12 +53,17 @@ def register() -> None:
     AddOption("--store", dest="store", default="", metavar="DIR", help="keep images in a store of its own below DIR")
     AddOption("--why", dest="why", action="store_true", help="print why each stale node is stale, build nothing")
     AddOption("--status", dest="status", action="store_true", help="print the table of all nodes, build nothing")
+    AddOption("--disk", dest="disk", action="store_true", help="with --status: what each stage holds, and what is free")
     AddOption("--plan", dest="plan", action="store_true", help="print what would be built and how long it may take")
     AddOption("--refresh", dest="refresh", action="append", default=[], metavar="NODE",
               help="build NODE again although its inputs did not change; may be given more than once")  # fmt: skip
     AddOption("--verify", dest="verify", action="store_true", help="check whole exported trees and stored images")
     AddOption("--check-reproducible", dest="check_reproducible", action="store_true",
               help="build the targets' nodes again beside the first and compare")  # fmt: skip
+    AddOption("--force", dest="force", action="store_true",
+              help="make a manifest whatever its members stand on and their gates say; the index tells of it")  # fmt: skip
+    AddOption("--repair", "--manifest-only", dest="repair", action="store_true",
+              help="put a manifest together again from the images that are there, build none")  # fmt: skip
     AddOption("--list-targets", dest="list_targets", action="store_true", help="print the targets and exit")
 
 

@@ -25,6 +25,8 @@ class Targets:
         self._root = root
         #: Name of a graph node → its SCons node.
         self.files: dict[str, GraphFile] = {}
+        #: Name of an output → where its files lie, absolute.
+        self.places: dict[str, str] = {}
         #: Word → names of the graph nodes it means.
         self.words: dict[str, list[str]] = {}
 
@@ -86,7 +88,7 @@ class Targets:
         found = []
         for name, file in self.files.items():
             own = str(file.get_abspath())
-            others = (os.path.join(os.path.dirname(own), "rootfs"), os.path.join(self._root, name))
+            others = (self.places.get(name), os.path.join(self._root, name))
             if own == path or own.startswith(path.rstrip("/") + "/") or path in others:
                 found.append(name)
         return found

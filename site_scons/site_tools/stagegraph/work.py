@@ -10,17 +10,20 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import IO, Protocol
 
-from . import exports, gc, records, root, transport
+from . import deliver, disk, gc, records, root, transport
 from .engines.base import Engine
 from .errors import UserError
-from .model import LABEL_NODE, LABEL_SIGNATURE, BuildRequest, ImageConfig, Node
+from .graph import base_of
+from .model import LABEL_NODE, LABEL_SIGNATURE, OUTPUT_KINDS, BuildRequest, ImageConfig, Node
 from .plan import ADOPT, BUILD, RELABEL, UP_TO_DATE, Decision, Planner, tag_of
 from .records import Record
 from .removal import remove_tree
-from .report import ADOPTED, BUILT, EXPORTED, RELABELLED
+from .report import ADOPTED, BUILT, RELABELLED
+from .room import Room
 from .runs import Run
 from .world import Workspace
 
@@ -32,7 +35,7 @@ class Reporter(Protocol):
         """Work on a node begins; ``log`` is the path of its log relative to the project's root, or empty."""
 
     def end(self, node: Node, what: str, seconds: float) -> None:
-        """The node is up to date now; ``what`` is ADOPTED, BUILT, EXPORTED or RELABELLED."""
+        """The node is up to date now; ``what`` is one of the words of ``report``."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Worker:
         self.reporter = reporter
         #: Nodes that are worked on now, with their logs; one that failed stays until its failure was reported.
         self.at_work: dict[str, tuple[Node, str]] = {}
+        self._room = Room(space, planner.graph, run.scratch)
         self._files = itertools.count()
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -74,7 +78,7 @@ class Worker:
             if decision.state == UP_TO_DATE:
                 return
             self._check_parents(decision.node)
-            self._work(decision)
+            self.carry_out(decision)
 
     def _wait_for_parents(self, node: Node) -> None:
         """A parent whose image is gone may be restored by another child at this moment."""
@@ -108,18 +112,25 @@ class Worker:
             self.bring_up_to_date(parent)
         return bool(missing)
 
-    def _work(self, decision: Decision) -> None:
+    def carry_out(self, decision: Decision) -> None:
+        """Do what was decided about one node, whose parents stand; raises ``UserError``."""
+        with self._room.taken(decision.node) if decision.state == BUILD else nullcontext():
+            self._carry_out(decision)
+
+    def _carry_out(self, decision: Decision) -> None:
         node = decision.node
+        is_output = node.kind in OUTPUT_KINDS
         begin = time.monotonic()
-        log = self._log_path(node) if decision.state == BUILD and node.kind != "rootfs" else ""
+        log = self._log_path(node) if decision.state == BUILD and not is_output else ""
         self.reporter.start(node, decision.state, decision.reasons, log)
         self.at_work[node.name] = (node, log)
         if decision.state == RELABEL:
-            record, what = self._relabel(decision), RELABELLED
+            record, what = self._relabel(decision, is_output), RELABELLED
         elif decision.state == ADOPT:
             record, what = self._adopt(decision), ADOPTED
-        elif node.kind == "rootfs":
-            record, what = self._export(decision), EXPORTED
+        elif is_output:
+            record = deliver.deliver(self.space, self.planner, self.run.id, decision)
+            what = record.how
         else:
             record, what = self._build(decision, log), BUILT
         self.planner.done(node.name, record)
@@ -162,7 +173,8 @@ class Worker:
             raise UserError(
                 "reproduce-stale", f"{node.name} became stale while its parents were restored", hint="build it first"
             )
-        image = self._make(decision, log)
+        with self._room.taken(node):
+            image = self._make(decision, log)
         del self.at_work[node.name]
         return image
 
@@ -222,11 +234,8 @@ class Worker:
 
     def _check_base(self, node: Node) -> None:
         """An engine marks the child with the platform it is told, whatever the parent really is."""
-        if not node.parents:
-            return
-        base = node.parents[0]
-        # FROM [--platform=…] <image> AS <name>: the first parent is the base unless that is no node (scratch).
-        if node.instructions[0].split()[-3] not in (base.ref, f"${base.ref}", f"${{{base.ref}}}"):
+        base = base_of(node)
+        if base is None:
             return
         store = self.space.store()
         assert store is not None
@@ -270,6 +279,18 @@ class Worker:
         if store is not None:
             store.add(image_id, names)
 
+    def _relabel(self, decision: Decision, is_output: bool) -> Record:
+        if is_output:
+            return deliver.relabel(self.space, self.planner, decision)
+        assert decision.record is not None
+        self._name(decision.node, decision.record.image_id, ())
+        return decision.record
+
+    def _base_record(self, node: Node) -> Record | None:
+        """The record of what a node's FROM stands on."""
+        base = base_of(node)
+        return self.planner.decisions[base.node].record if base is not None else None
+
     def _record(self, decision: Decision, image: ImageConfig, how: str, seconds: float, log: str) -> Record:
         engine = self.space.engine()
         record = Record(
@@ -279,56 +300,15 @@ class Worker:
             image_id=image.id,
             ledger=decision.ledger,
             how=how,
-            when=_now(),
+            when=deliver.now(),
             seconds=round(seconds, 3),
             size=image.size,
             engine=engine.name,
             log=log,
             reasons=tuple(decision.reasons),
+            extra={"own": disk.own_bytes(image.size, self._base_record(decision.node))},
         )
         records.write(self.space.path(decision.node.record), record)
-        return record
-
-    # Exports ---------------------------------------------------------------------------------------------------
-
-    def _export(self, decision: Decision) -> Record:
-        node = decision.node
-        image = self.planner.decisions[node.parents[0].node].record
-        assert image is not None
-        directory = self.space.path(os.path.dirname(node.record))
-        begin = time.monotonic()
-        with exports.place(directory):
-            size, extra = exports.export(self.space.engine(), image.image_id, self.run.id, directory)
-            record = Record(
-                node=node.name,
-                signature=decision.signature,
-                content_id=image.content_id,
-                image_id=image.image_id,
-                ledger=decision.ledger,
-                how=EXPORTED,
-                when=_now(),
-                seconds=round(time.monotonic() - begin, 3),
-                size=size,
-                engine=self.space.engine().name,
-                log="",
-                reasons=tuple(decision.reasons),
-                extra=extra,
-            )
-            exports.write_env(directory, node, record, image)
-            records.write(self.space.path(node.record), record)
-        return record
-
-    def _relabel(self, decision: Decision) -> Record:
-        node, record = decision.node, decision.record
-        if node.kind != "rootfs":
-            assert record is not None
-            self._name(node, record.image_id, ())
-            return record
-        image = self.planner.decisions[node.parents[0].node].record
-        assert record is not None and image is not None
-        directory = self.space.path(os.path.dirname(node.record))
-        with exports.place(directory):
-            exports.write_env(directory, node, record, image)
         return record
 
 
@@ -350,7 +330,3 @@ def build_request(
         iidfile=iidfile,
         ca_bundle=transport.ca_bundle(space.ca_bundle) if transport.takes_ca_bundle(node) else "",
     )
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

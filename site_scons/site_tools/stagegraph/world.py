@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from . import exports, ignore, inputs, records
+from . import exports, ignore, inputs, outputs, records
 from .errors import UserError
 from .image import content_id
-from .model import ImageConfig, Node, StoredImage
+from .model import OUTPUT_KINDS, ImageConfig, Node, StoredImage
 from .parsecache import ParseCache
 from .records import Record
 from .statcache import StatCache
@@ -139,8 +139,8 @@ class Workspace:
         return content_id(image)
 
     def damage(self, node: Node, record: Record) -> str:
-        if node.kind == "rootfs":
-            return exports.damage(self.path(os.path.dirname(node.record)), record, deep=self.verify)
+        if node.kind in OUTPUT_KINDS:
+            return outputs.damage(self.path(node.record), node, record, deep=self.verify)
         if self.verify:
             return self._image_damage(record)
         return ""

@@ -65,6 +65,13 @@ class Engine(Protocol):
     def load(self, layout: str) -> str:
         """Bring the single image of an OCI layout directory into the store; returns its id."""
 
+    def save(self, image_id: str, layout: str) -> None:
+        """Write an image as the new OCI layout directory ``layout``, which holds nothing else.
+
+        The same image gives the same bytes: nothing in the layout names the image, the engine or the store. Code
+        ``image-unknown`` when the image is not there; what a failed call left is its caller's to remove.
+        """
+
     def pull(self, reference: str, platform: str) -> str:
         """Fetch ``name@sha256:…`` from its registry into the store; returns its id.
 

@@ -21,6 +21,7 @@ from typing import IO, Any
 from .. import process
 from ..errors import UserError
 from ..model import BuildRequest, ImageConfig, StoredImage
+from . import transfer
 from .base import EngineOptions, shown
 
 #: First line of a step in the builder's output: ``[2/3] STEP 1/4: FROM …``. The number in front tells which step of the
@@ -35,7 +36,7 @@ _TAIL_LINES = 20
 _COPY_BUSY, _TRIES = b"sealing memfd copy: Device or resource busy", 3
 
 #: Commands that write to the store for as long as an image is large: they must not outlive us, nor the store's lock.
-_LONG = ("pull", "commit", "tag", "untag", "rmi", "from", "config", "create")
+_LONG = ("pull", "push", "commit", "tag", "untag", "rmi", "from", "config", "create")
 
 #: Proxies are for fetching images only; a build must not see them (they reach a step as transport settings).
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -168,7 +169,7 @@ class ContainersStoreEngine:
             )
             return config, _seconds(said.get("created") or "")
         except UserError as error:
-            raise self._unknown(image_id, error) from error
+            raise self.unknown(image_id, error) from error
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 "engine-failed",
@@ -182,7 +183,7 @@ class ContainersStoreEngine:
             self._graph_root = self._find_graph_root()
         return os.path.join(self._graph_root, "stagegraph")
 
-    def _unknown(self, image_id: str, error: UserError) -> UserError:
+    def unknown(self, image_id: str, error: UserError) -> UserError:
         """``error`` as image-unknown when it says so."""
         if _UNKNOWN.search(error.message):
             return UserError(
@@ -297,7 +298,7 @@ class ContainersStoreEngine:
         try:
             self.ask("tag", image_id, *names)
         except UserError as error:
-            raise self._unknown(image_id, error) from error
+            raise self.unknown(image_id, error) from error
 
     def remove(self, image_ids: Sequence[str]) -> None:
         """See ``base.Engine``.
@@ -315,26 +316,20 @@ class ContainersStoreEngine:
             self.ask(*self._rmi(), *words)
 
     def load(self, layout: str) -> str:
-        """See ``base.Engine``.
+        """See ``base.Engine``."""
+        return transfer.load(self, layout)
 
-        The store names a loaded image after the path of its layout as it is given, and refuses paths that make no name. So
-        it is given by a link whose name is one, and that name is taken away again.
-        """
-        from tempfile import TemporaryDirectory
-
-        link = f"stagegraph-load-{os.urandom(8).hex()}"
-        with TemporaryDirectory(dir=process.environment().get("TMPDIR")) as directory:
-            os.symlink(os.path.abspath(layout), os.path.join(directory, link))
-            image_id = self._pulled(self.ask("pull", "--quiet", f"oci:{link}", cwd=directory))
-        self.untag([f"localhost/{link}:latest"])
-        return image_id
+    def save(self, image_id: str, layout: str) -> None:
+        """See ``base.Engine``."""
+        transfer.save(self, image_id, layout)
 
     def pull(self, reference: str, platform: str) -> str:
         """See ``base.Engine``."""
         proxies = {name: os.environ[name] for name in _PROXIES if name in os.environ}
-        return self._pulled(self.ask("pull", "--quiet", "--platform", platform, reference, env=proxies))
+        return self.pulled(self.ask("pull", "--quiet", "--platform", platform, reference, env=proxies))
 
-    def _pulled(self, output: str) -> str:
+    def pulled(self, output: str) -> str:
+        """The id that a pull printed."""
         self._listed = None
         match = re.search(r"(?:sha256:)?([0-9a-f]{64})\s*$", output)
         if not match:
@@ -356,7 +351,7 @@ class ContainersStoreEngine:
         try:
             container = self._create(image_id, name)
         except UserError as error:
-            raise self._unknown(image_id, error) from error
+            raise self.unknown(image_id, error) from error
         try:
             helper = os.path.join(os.path.dirname(os.path.abspath(__file__)), "mounted.py")
             argv = [sys.executable, "-I", helper, str(created)]
