@@ -109,15 +109,15 @@ def by_hand(checkout: Checkout, base: str, stage: str, step: str, **arguments: s
     return subprocess.run(argv, cwd=checkout.folder, capture_output=True, text=True, check=False)
 
 
-def test_amd64_up_to_android_and_its_gate(request: pytest.FixtureRequest, checkout: Checkout) -> None:
+def test_amd64_up_to_its_gates(request: pytest.FixtureRequest, checkout: Checkout) -> None:
     if not request.config.getoption("--all-arches"):
         pytest.skip("builds every stage once more; --all-arches runs it")
     lane = ("LANE=native", "TARGET_ARCHES=amd64", f"IMAGE_REPO={REPOSITORY}")
-    stages = ("base", "compiler", "sdk", "media", "android", "package")
+    stages = ("base", "compiler", "sdk", "media", "android", "torch")
     checkout.good("-j2", *lane, *stages, "smoke", "out/native/linux-sdk/amd64")
     records = checkout.records()
     for stage in stages:
-        name = "latest" if stage == "package" else stage
+        name = "latest" if stage == "torch" else stage
         assert named(checkout, name) == records[f"{stage}-amd64"]["image_id"]
     gcc = f"/opt/gcc-{profile()['GCC_VERSION']}"
     listed = checkout.run_in(records["compiler-amd64"]["image_id"], "sh", "-c", f"ls -d {gcc}* /opt/python-cross/*").split()

@@ -161,6 +161,23 @@ def test_each_arch_has_its_loader(script: Callable[[str], ModuleType]) -> None:
     assert {Path(path).name for path in stage_python.LOADERS.values()} <= staging.SYSTEM_LIBRARIES
 
 
+@pytest.mark.parametrize("here", ARCHES)
+def test_what_runs_here_is_run_without_an_emulator(
+    script: Callable[[str], ModuleType], on: Callable[[str], None], tmp_path: Path, here: str
+) -> None:
+    on(here)
+    proof = script("prove_toolchain").Proof("14.2.0", "22.1.8", tmp_path)
+    house = script("wheelhouse")
+    for arch in ARCHES:
+        command = proof.emulated(arch, "/bin/x")
+        staged = house.Wheelhouse(arch, "14.2.0", "3.13.5", {}, 0)._staged_python("-V")
+        if arch == here:
+            assert command == ["/bin/x"] and staged[0] == "env"
+        else:
+            cpu = script("elf").TRIPLETS[arch].partition("-")[0]
+            assert command[0] == f"qemu-{cpu}" and staged[0] == f"/usr/local/bin/qemu-{cpu}"
+
+
 # Shell scripts: run as copies, with the folders they write to below a directory of the test ----------------------------
 
 

@@ -21,6 +21,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import build_mode
 import elf
 import wheel_check
 import wheel_pack
@@ -101,6 +102,7 @@ class Wheelhouse:
     def __init__(self, arch: str, gcc_version: str, python_version: str, versions: Mapping[str, str], epoch: int) -> None:
         self.arch, self.versions, self.epoch = arch, versions, epoch
         self.series = python_version.rpartition(".")[0]
+        self.here = build_mode.build_arch()
         self.triplet = elf.TRIPLETS[arch]
         self.cpu = self.triplet.partition("-")[0]
         self.tool = f"/opt/gcc-{gcc_version}/bin/{self.triplet}"
@@ -221,7 +223,7 @@ class Wheelhouse:
         """Return the command that runs the staged Python here; the libraries beside it are found by this path alone."""
         command = [str(self.python / "bin/python3"), *arguments]
         libraries = f"LD_LIBRARY_PATH={self.python / 'lib'}"
-        if self.arch == "amd64":
+        if self.arch == self.here:
             return ["env", libraries, *command]
         return [f"/usr/local/bin/qemu-{self.cpu}", "-L", self.system_root, "-E", libraries, *command]
 
