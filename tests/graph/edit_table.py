@@ -19,6 +19,7 @@ Edit = Callable[[Copy], object]
 
 CORE, TOOLCHAIN, SDK, MEDIA = (f"linux/scripts/{name}" for name in ("01-core", "02-toolchain", "03-sdk", "03-media"))
 ANDROID, PACKAGING = "linux/scripts/04-android", "linux/scripts/06-packaging"
+NATIVE = ("LANE=native",)
 PREBUILT = "linux/profiles/prebuilt.env"
 
 #: The steps of the media stage that stage a component from packages.
@@ -177,7 +178,7 @@ EDITS: dict[str, Row] = {
     "proof of the media stage": Row(append(f"{MEDIA}/prove_media.py"), "media-*"),
     "GCC": Row(append(f"{TOOLCHAIN}/stage_gcc.py"), GCC),
     "clang": Row(append(f"{TOOLCHAIN}/stage_llvm.py"), "compiler:clang sdk-*:llvm-target"),
-    "wrappers of clang": Row(append(f"{TOOLCHAIN}/clang-wrappers.sh"), "compiler:clang"),
+    "wrappers of clang": Row(append(f"{TOOLCHAIN}/host-clang.sh"), "compiler:clang"),
     "Python of the host": Row(append(f"{TOOLCHAIN}/python-host.sh"), "compiler:python-host"),
     "Python of the targets": Row(append(f"{TOOLCHAIN}/python_sysconfig.py"), PYTHON_CROSS),
     "targets that are kept": Row(append(f"{TOOLCHAIN}/keep-targets.sh"), "compiler:compiler"),
@@ -304,6 +305,18 @@ EDITS: dict[str, Row] = {
     "a step at the end, which is the stage's image then": Row(
         append("linux/Dockerfile.base", "\nFROM tooling AS last\nRUN true\n"), "base runtime-base-*:last"
     ),
+    # The native lane, where each arch has all steps of its own
+    "native lane": Row(nothing, words=NATIVE),
+    "native lane, ffmpeg": Row(append(f"{MEDIA}/ffmpeg.py"), "media-*:ffmpeg", words=NATIVE),
+    "native lane, GCC": Row(
+        append(f"{TOOLCHAIN}/stage_gcc.py"), "compiler-*:gcc-host compiler-*:gcc-* compiler-*:native-gcc-*", words=NATIVE
+    ),
+    "native lane, sources of Vulkan": Row(append(f"{SDK}/fetch_sources.py"), "sdk-*:sources", words=NATIVE),
+    "native lane, graph of the cross lane": Row(replace("linux/SConscript", 'suite="stable"', 'suite="testing"'), words=NATIVE),
+    "native lane, suite of the roots": Row(
+        replace("linux/native/SConscript", 'suite="stable"', 'suite="testing"'), "bootstrap-*", words=NATIVE
+    ),
+    "graph of the native lane": Row(replace("linux/native/SConscript", 'suite="stable"', 'suite="testing"')),
     # The command line
     "mirror": Row(nothing, words=("APT_MIRROR_URL=http://mirror.test/all",)),
     "proxy": Row(nothing, words=("http_proxy=http://proxy.test",)),
