@@ -18,7 +18,9 @@ from .planning import Copy
 Edit = Callable[[Copy], object]
 
 CORE, TOOLCHAIN, SDK, MEDIA = (f"linux/scripts/{name}" for name in ("01-core", "02-toolchain", "03-sdk", "03-media"))
-ANDROID, PACKAGING = "linux/scripts/04-android", "linux/scripts/06-packaging"
+ANDROID, TORCH, PACKAGING = (f"linux/scripts/{name}" for name in ("04-android", "05-torch", "06-packaging"))
+APP = "linux/app"
+NATIVE = ("LANE=native",)
 PREBUILT = "linux/profiles/prebuilt.env"
 
 #: The steps of the media stage that stage a component from packages.
@@ -27,7 +29,10 @@ GCC = "compiler:gcc-host compiler:gcc-* compiler:native-gcc-*"
 PYTHON_CROSS = "compiler:python-cross-*"
 #: The steps that call a compiler for the target by the tree's own scripts.
 VULKAN = "sdk-*:vulkan-headers sdk-*:vulkan-loader sdk-*:spirv-headers sdk-*:spirv-tools sdk-*:glslang"
-EVERYTHING = "* *:* out/*/*"
+#: What the package and torch stages make of a version of the app, or of a framework.
+APP_STEPS = "torch-*:torch torch-* torch-*:smoke"
+OUTPUTS = "out/linux-sdk/* out/linux-runtime/* out/venv/* out/local-oci/android/* out/manifest/*"
+EVERYTHING = f"* *:* {OUTPUTS}"
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,7 @@ EDITS: dict[str, Row] = {
     "comments in Dockerfile.media": Row(comment("linux/Dockerfile.media", "FROM|RUN|ARG|COPY")),
     "comments in Dockerfile.android": Row(comment("linux/Dockerfile.android", "FROM|RUN|ARG")),
     "comments in Dockerfile.package": Row(comment("linux/Dockerfile.package", "FROM|RUN|ARG|COPY|ENV")),
+    "comments in Dockerfile.torch": Row(comment("linux/Dockerfile.torch", "FROM|RUN|ARG|COPY|ENV|USER")),
     "another wrapping": Row(rewrap),
     "two steps change places": Row(swap("linux/Dockerfile.media", "onnxruntime", "ffmpeg")),
     "comment in versions.env": Row(append("versions.env")),
@@ -177,7 +183,7 @@ EDITS: dict[str, Row] = {
     "proof of the media stage": Row(append(f"{MEDIA}/prove_media.py"), "media-*"),
     "GCC": Row(append(f"{TOOLCHAIN}/stage_gcc.py"), GCC),
     "clang": Row(append(f"{TOOLCHAIN}/stage_llvm.py"), "compiler:clang sdk-*:llvm-target"),
-    "wrappers of clang": Row(append(f"{TOOLCHAIN}/clang-wrappers.sh"), "compiler:clang"),
+    "wrappers of clang": Row(append(f"{TOOLCHAIN}/host-clang.sh"), "compiler:clang"),
     "Python of the host": Row(append(f"{TOOLCHAIN}/python-host.sh"), "compiler:python-host"),
     "Python of the targets": Row(append(f"{TOOLCHAIN}/python_sysconfig.py"), PYTHON_CROSS),
     "targets that are kept": Row(append(f"{TOOLCHAIN}/keep-targets.sh"), "compiler:compiler"),
@@ -193,12 +199,29 @@ EDITS: dict[str, Row] = {
     "set-up of the package": Row(append(f"{PACKAGING}/setup-package.sh"), "package-*"),
     "guard of the compilers": Row(append(f"{PACKAGING}/compiler_guard.py"), "package-* package-*:wrapper-smoke"),
     "the gate": Row(append(f"{PACKAGING}/smoke-wrapper.sh"), "package-*:wrapper-smoke"),
+    "wheels": Row(append(f"{MEDIA}/wheelhouse.py"), "media-*:app-wheelhouse"),
+    "table of wheels": Row(append(f"{MEDIA}/wheel_table.py"), "media-*:app-wheelhouse"),
+    "frameworks": Row(append(f"{TORCH}/frameworks.sh"), "torch-*:frameworks"),
+    "uv": Row(append(f"{TORCH}/fetch-uv.sh"), "torch-*:uv"),
+    "lock of uv": Row(append(f"{TORCH}/uv-requirements.txt"), "torch-*:uv"),
+    "installer of the app": Row(append(f"{TORCH}/install_app.py"), "torch-*:torch"),
+    "user of the image": Row(append(f"{TORCH}/runtime-user.sh"), "torch-*"),
+    "entry point": Row(append(f"{TORCH}/entrypoint.sh"), "torch-*"),
+    "health check": Row(append(f"{TORCH}/healthcheck.sh"), "torch-*"),
+    "gate of the torch stage": Row(append(f"{TORCH}/smoke-torch.sh"), "torch-*:smoke"),
+    # The app comes as a folder, so all that is in it counts
+    "lock of the app": Row(append(f"{APP}/requirements.lock"), "torch-*:torch"),
+    "source of the app": Row(append(f"{APP}/src/edgeinfer/cli.py"), "torch-*:torch"),
+    "a file more of the app": Row(lambda copy: copy.write(f"{APP}/src/edgeinfer/more.py", "x = 1\n"), "torch-*:torch"),
+    "a file fewer of the app": Row(lambda copy: (copy.path / f"{APP}/src/edgeinfer/quiet.py").unlink(), "torch-*:torch"),
+    "an empty folder in the app": Row(lambda copy: (copy.path / f"{APP}/src/empty").mkdir(), "torch-*:torch"),
     # Scripts of many steps
     "tooling": Row(append(f"{CORE}/base-tooling.sh"), "base:tooling runtime-base-*"),
     "emulators": Row(append(f"{CORE}/base-qemu.sh"), "base:qemu runtime-base-*:qemu"),
     "stager of packages": Row(
-        append(f"{CORE}/staging.py"), f"{GCC} compiler:clang {PYTHON_CROSS} sdk-*:llvm-target {COMPONENTS}"
+        append(f"{CORE}/staging.py"), f"{GCC} compiler:clang {PYTHON_CROSS} sdk-*:llvm-target {COMPONENTS} media-*:app-wheelhouse"
     ),
+    "certificates": Row(append(f"{CORE}/online.sh"), "torch-*:uv torch-*:torch"),
     "stager of components": Row(append(f"{MEDIA}/stage_media.py"), COMPONENTS),
     "table of components": Row(append(f"{MEDIA}/component.py"), f"{COMPONENTS} media-* package-*:artifact-source"),
     "builder of the SDK's components": Row(
@@ -229,8 +252,18 @@ EDITS: dict[str, Row] = {
     "FFMPEG_VERSION": Row(version("FFMPEG_VERSION", "n8"), "media-*:ffmpeg"),
     "GSTREAMER_VERSION": Row(version("GSTREAMER_VERSION", "2"), "media-*:gstreamer"),
     "LIBCAMERA_VERSION": Row(version("LIBCAMERA_VERSION", "v1"), "media-*:libcamera"),
-    "ONNXRUNTIME_VERSION": Row(version("ONNXRUNTIME_VERSION", "v2"), "media-*:onnxruntime"),
-    "PYTHON_VERSION": Row(version("PYTHON_VERSION", "3.15.0"), f"compiler:python-host {PYTHON_CROSS} compiler"),
+    "ONNXRUNTIME_VERSION": Row(
+        version("ONNXRUNTIME_VERSION", "v2"), "media-*:onnxruntime torch-*:frameworks torch-*:smoke"
+    ),
+    "PYTHON_VERSION": Row(
+        version("PYTHON_VERSION", "3.15.0"), f"compiler:python-host {PYTHON_CROSS} compiler media-*:app-wheelhouse"
+    ),
+    "NUMPY_VERSION": Row(version("NUMPY_VERSION", "3"), "media-*:app-wheelhouse"),
+    "PYTORCH_VERSION": Row(version("PYTORCH_VERSION", "v3"), "torch-*:frameworks torch-*:smoke"),
+    "PYTORCH_EXTRA": Row(version("PYTORCH_EXTRA", "none"), "torch-*:frameworks torch-*:smoke"),
+    "UV_VERSION": Row(version("UV_VERSION", "1"), "torch-*:uv"),
+    "APP_VERSION": Row(version("APP_VERSION", "1"), APP_STEPS),
+    "TORCH_APP_MODE": Row(version("TORCH_APP_MODE", "all"), "torch-*:torch torch-*:smoke"),
     "LLVM_RELEASE": Row(
         version("LLVM_RELEASE", "23.1.0"),
         "compiler:clang compiler:compiler compiler sdk-*:llvm-target package-*:artifact-source package-* "
@@ -238,8 +271,8 @@ EDITS: dict[str, Row] = {
     ),
     "GCC_VERSION": Row(
         version("GCC_VERSION", "15.1.0"),
-        f"{GCC} compiler:clang compiler:compiler compiler sdk-*:llvm-target {VULKAN} sdk-* media-* android-* "
-        "package-*:artifact-source package-* package-*:wrapper-smoke",
+        f"{GCC} compiler:clang compiler:compiler compiler sdk-*:llvm-target {VULKAN} sdk-* media-* media-*:app-wheelhouse "
+        "android-* package-*:artifact-source package-* package-*:wrapper-smoke",
     ),
     "VULKAN_VERSION": Row(
         version("VULKAN_VERSION", "1.5"), f"sdk:sources {VULKAN} sdk-* package-*:artifact-source package-*"
@@ -260,6 +293,13 @@ EDITS: dict[str, Row] = {
     "name for people": Row(replace("linux/SConscript", 'tag="base"', 'tag="basis"')),
     "name for people of what is exported": Row(
         replace("linux/SConscript", "cross-sdk-{arch}", "sdk-{arch}"), renamed="out/linux-sdk/*"
+    ),
+    "name for people of a parent that an export tells": Row(
+        replace("linux/SConscript", "latest-cross-base-{arch}", "basis-{arch}"), renamed="out/linux-runtime/*"
+    ),
+    "gate less": Row(
+        replace("linux/SConscript", "image=torch, gates=passed,", "image=torch, gates=passed[:1],"),
+        "out/linux-runtime/*",
     ),
     "parent of a stage": Row(
         replace("linux/SConscript", 'env.Stage("android", arch, parent=media', 'env.Stage("android", arch, parent=sdk'),
@@ -304,17 +344,35 @@ EDITS: dict[str, Row] = {
     "a step at the end, which is the stage's image then": Row(
         append("linux/Dockerfile.base", "\nFROM tooling AS last\nRUN true\n"), "base runtime-base-*:last"
     ),
+    # The native lane, where each arch has all steps of its own
+    "native lane": Row(nothing, words=NATIVE),
+    "native lane, ffmpeg": Row(append(f"{MEDIA}/ffmpeg.py"), "media-*:ffmpeg", words=NATIVE),
+    "native lane, GCC": Row(
+        append(f"{TOOLCHAIN}/stage_gcc.py"), "compiler-*:gcc-host compiler-*:gcc-* compiler-*:native-gcc-*", words=NATIVE
+    ),
+    "native lane, sources of Vulkan": Row(append(f"{SDK}/fetch_sources.py"), "sdk-*:sources", words=NATIVE),
+    "native lane, graph of the cross lane": Row(replace("linux/SConscript", 'suite="stable"', 'suite="testing"'), words=NATIVE),
+    "native lane, suite of the roots": Row(
+        replace("linux/native/SConscript", 'suite="stable"', 'suite="testing"'), "bootstrap-*", words=NATIVE
+    ),
+    "graph of the native lane": Row(replace("linux/native/SConscript", 'suite="stable"', 'suite="testing"')),
     # The command line
     "mirror": Row(nothing, words=("APT_MIRROR_URL=http://mirror.test/all",)),
     "proxy": Row(nothing, words=("http_proxy=http://proxy.test",)),
     "place of the logs": Row(nothing, words=("LOG_DIR=logs",)),
-    "place of the exports": Row(nothing, "out/linux-sdk/*", words=("OUTPUT_ROOT=elsewhere",)),
+    "place of the exports": Row(nothing, OUTPUTS, words=("OUTPUT_ROOT=elsewhere",)),
     "jobs": Row(nothing, words=("-j3",)),
-    "repository": Row(nothing, renamed="out/linux-sdk/*", words=("IMAGE_REPO=example.test/name",)),
+    "repository": Row(
+        nothing, "out/manifest/*", renamed="out/linux-sdk/* out/linux-runtime/*", words=("IMAGE_REPO=example.test/name",)
+    ),
+    "reference of the manifest": Row(nothing, "out/manifest/*", words=("IMAGE=example.test/name:1",)),
     "version on the command line": Row(nothing, "media-*:gstreamer", words=("GSTREAMER_VERSION=2",)),
     "version of one arch on the command line": Row(nothing, "media-riscv64:gstreamer", words=("GSTREAMER_VERSION_RISCV64=2",)),
-    "one arch": Row(nothing, words=("TARGET_ARCH=arm64",)),
-    "targets": Row(nothing, "compiler:compiler compiler", words=("CROSS_TARGETS=amd64,arm64",)),
+    # A manifest of fewer arches is another one.
+    "one arch": Row(nothing, "out/manifest/*", words=("TARGET_ARCH=arm64",)),
+    "targets": Row(nothing, "compiler:compiler compiler out/manifest/*", words=("CROSS_TARGETS=amd64,arm64",)),
     "another root": Row(nothing, "bootstrap-*", words=(f"ROOT_IMAGE=localhost/root@sha256:{'0' * 64}",)),
-    "target list": Row(lambda copy: set_line(copy, "versions.env", "CROSS_DEFAULT_ARCHES", "arm64")),
+    "target list": Row(
+        lambda copy: set_line(copy, "versions.env", "CROSS_DEFAULT_ARCHES", "arm64"), "out/manifest/*"
+    ),
 }  # fmt: skip
