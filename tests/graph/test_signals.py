@@ -189,6 +189,27 @@ def test_kill_during_an_export(built: Project, seed: int) -> None:
     assert names <= {"rootfs", "artifact.env", ".export.json", ".rootfs.list", ".rootfs.lock"}
 
 
+def test_contexts_lie_where_they_were_asked_for_and_go_after_a_kill(built: Project) -> None:
+    """RUNTIME_CONTEXT_ROOT: the copy of a context goes with its build; after a kill the next run, told or not, removes it."""
+    contexts = built.path.parent / "contexts"
+    contexts.mkdir()
+    asked = f"RUNTIME_CONTEXT_ROOT={contexts}"
+    built.replace("patches/a.patch", "a", "b")
+    built.is_quiet(asked, "base")  # nothing is built for it, and it is no input of anything
+    process = start_held(built, "compiler:gcc", asked, "compiler")
+    (copied,) = contexts.glob("*/2*/contexts/0/patches/a.patch")
+    assert copied.read_text("utf-8") == "b\n"
+    process.kill()
+    finish(process)
+    assert list(contexts.glob("*/2*"))
+    built.engine.unset("hold", "compiler:gcc")
+    built.good("compiler")
+    assert list(contexts.glob("*/2*")) == []
+    built.replace("patches/a.patch", "b", "c")
+    built.good("compiler", env={"RUNTIME_CONTEXT_ROOT": "../contexts"})
+    assert [path.name for path in contexts.glob("*/*")] == [".guard"]
+
+
 def test_killed_engine_is_a_failure_of_its_node(project: Project) -> None:
     """Only the child of the build is killed; scons lives, shows it and keeps what was finished."""
     process = start_held(project, "compiler:clang")

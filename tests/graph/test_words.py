@@ -37,6 +37,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "two commands": (("lint", "gc"), "command-words", ""),
     "command behind a target": (("base", "gc"), "command-words", "one after the other"),
     "interactive": (("--interactive",), "command-words", "once for each command"),
+    "no place for contexts": (("RUNTIME_CONTEXT_ROOT=nowhere",), "run-directory", "name another one"),
     "repository": (("IMAGE_REPO=ghcr.io/Owner/x",), "image-name", "lower case"),
 }
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from stagegraph import runs
+from fake_engine import FakeEngine
+from stagegraph import leftovers, runs
 from stagegraph.errors import UserError
 
 
@@ -20,6 +21,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("XDG_RUNTIME_DIR", "TMPDIR"):
         (tmp_path / name).mkdir()
         monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setattr(runs, "_scratch_root", "")
     return tmp_path
 
 
@@ -146,6 +148,56 @@ def test_scratch_lies_where_programs_may_be_run(places: Path) -> None:
         subprocess.run(["umount", str(places / "TMPDIR")], check=True)
     with runs.open_run() as run:
         assert run.scratch.startswith(str(places))
+
+
+def test_scratch_lies_where_it_was_asked_for(places: Path) -> None:
+    (places / "contexts").mkdir()
+    runs.set_scratch_root(str(places / "contexts"))
+    with runs.open_run() as run:
+        assert os.path.dirname(os.path.dirname(run.scratch)) == str(places / "contexts")
+        assert mode(run.scratch) == 0o711
+        assert not run.path.startswith(str(places / "contexts"))
+    assert not os.path.exists(run.scratch)
+
+
+def test_scratch_of_a_killed_run_that_asked_for_another_place_is_removed(places: Path) -> None:
+    (places / "contexts").mkdir()
+    engine = FakeEngine(str(places / "store"))
+    child = in_child(
+        f"from stagegraph import leftovers\nruns.set_scratch_root({str(places / 'contexts')!r})\nrun = runs.open_run()\n"
+        f"leftovers.register({engine.store()!r}, run)\nopen(run.scratch + '/big', 'w').close()"
+    )
+    (scratch,) = (places / "contexts").glob("*/2*")
+    assert leftovers.dead_in(engine.store()) == {}
+    kill(child)
+    ((run_id, directories),) = leftovers.dead_in(engine.store()).items()
+    assert directories == [os.path.join(runs._base(), run_id), str(scratch)]
+    assert leftovers.sweep(engine) == []
+    assert not scratch.exists()
+    assert not os.path.exists(directories[0])
+
+
+@pytest.mark.parametrize("name", ["missing", "a file", "read-only"])
+def test_another_place_for_scratch_that_cannot_be_used(places: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (places / "a file").write_text("")
+    (places / "read-only").mkdir()
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: "read-only" not in str(path) and may(path, mode))
+    with pytest.raises(UserError) as error:
+        runs.set_scratch_root(str(places / name))
+    assert error.value.code == "run-directory"
+    assert f"RUNTIME_CONTEXT_ROOT names '{places / name}'" in error.value.message
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_another_place_for_scratch_where_nothing_may_be_run(places: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", str(places / "TMPDIR")], check=True)
+    try:
+        with pytest.raises(UserError) as error:
+            runs.set_scratch_root(str(places / "TMPDIR"))
+        assert "nothing may be run" in error.value.message
+    finally:
+        subprocess.run(["umount", str(places / "TMPDIR")], check=True)
 
 
 def test_one_place_for_all_is_enough(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,7 @@ def setup(
         chosen = settings.setting("PROFILE", profile)
         values = _values(root, versions_file, profiles, chosen, variables)
         values.require_providers(providers, providers_of or {})
+        _place_contexts(env)
         project = Project(env, values, dockerfiles, chosen or "default")
         env["STAGEGRAPH"] = project
         env["ARCHES"] = _arches(values)
@@ -67,6 +68,15 @@ def setup(
         fail(from_os_error(problem))
     for name, method in BUILDERS.items():
         env.AddMethod(_with_errors(method), name)
+
+
+def _place_contexts(env: Any) -> None:
+    """Have what lives as long as a build where RUNTIME_CONTEXT_ROOT says."""
+    given = settings.setting("RUNTIME_CONTEXT_ROOT")
+    if given:
+        from . import runs
+
+        runs.set_scratch_root(os.path.normpath(os.path.join(start_directory(env), given)))
 
 
 def _values(root: str, file: str, profiles: str, profile: str, variables: Iterable[str]) -> versions.Values:

@@ -22,6 +22,9 @@ from .removal import remove_tree
 #: Without root, what engines and mmdebstrap start has our subordinate ids and must get through to its own files.
 _SCRATCH_MODE = 0o711
 
+#: Where the user wants scratch directories, empty for the places below.
+_scratch_root = ""
+
 
 class Run:
     """The directory of this run.
@@ -71,6 +74,21 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def set_scratch_root(path: str) -> None:
+    """Have the scratch directories of runs below this absolute path from now on; ``UserError`` code run-directory."""
+    global _scratch_root
+    refused = ""
+    if not os.path.isdir(path):
+        refused = "is no directory"
+    elif not os.access(path, os.W_OK | os.X_OK):
+        refused = "cannot be written by us"
+    elif os.statvfs(path).f_flag & os.ST_NOEXEC:
+        refused = "lies on a file system from which nothing may be run, as steps run scripts of their contexts"
+    if refused:
+        raise UserError("run-directory", f"RUNTIME_CONTEXT_ROOT names '{path}', which {refused}", hint="name another one")
+    _scratch_root = path
 
 
 def new_id() -> str:
@@ -215,6 +233,8 @@ def _base() -> str:
 
 def _scratch_base() -> str:
     """The directory of all scratch directories of this user."""
+    if _scratch_root:
+        return _private(f"stagegraph-scratch-{_owner()}", [_scratch_root], _SCRATCH_MODE)
     places = [path for path in (os.environ.get("TMPDIR", ""), "/var/tmp", "/tmp") if path and os.path.isdir(path)]
     if os.geteuid() != 0:
         places.sort(key=lambda path: not _lets_others_through(path))

@@ -26,6 +26,7 @@ SETTINGS = {
     "IMAGE": "reference of the manifest, IMAGE_REPO:<its name> when not given",
     "LOG_DIR": "where this run's logs go instead of out/logs/<time>-<run>",
     "ROOT_IMAGE": "another root: name@sha256:… or oci:DIR",
+    "RUNTIME_CONTEXT_ROOT": "directory for contexts, roots and layouts that live as long as their build",
     "APT_MIRROR_URL": "package mirror for any root (transport)",
     "USE_FAST_UBUNTU_MIRROR": "use the Ubuntu mirror below (transport)",
     "FAST_UBUNTU_MIRROR_URL": "Ubuntu mirror (transport)",
