@@ -188,7 +188,6 @@ class Wheelhouse:
             f"-Csetup-args=--native-file={native}",
             *(f"-Csetup-args={option}" for option in recipe.options),
             f"-Ccompile-args=-j{jobs}",
-            "-Cinstall-args=--tags=runtime,python-runtime,devel",  # its tests are no part of a runtime
         ]
 
     def finish(self, row: Row, recipe: Recipe, made: Path) -> Path:
