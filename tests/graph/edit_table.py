@@ -203,7 +203,7 @@ EDITS: dict[str, Row] = {
     "table of wheels": Row(append(f"{MEDIA}/wheel_table.py"), "media-*:app-wheelhouse"),
     "frameworks": Row(append(f"{TORCH}/frameworks.sh"), "torch-*:frameworks"),
     "uv": Row(append(f"{TORCH}/fetch-uv.sh"), "torch-*:uv"),
-    "lock of uv": Row(append(f"{TORCH}/uv-requirements.txt"), "torch-*:uv"),
+    "lock of uv": Row(append(f"{TORCH}/uv.sha256"), "torch-*:uv"),
     "installer of the app": Row(append(f"{TORCH}/install_app.py"), "torch-*:torch"),
     "user of the image": Row(append(f"{TORCH}/runtime-user.sh"), "torch-*"),
     "entry point": Row(append(f"{TORCH}/entrypoint.sh"), "torch-*"),
