@@ -306,8 +306,8 @@ EDITS: dict[str, Row] = {
         "android-*:android-sdk",
     ),
     "value that the graph gives": Row(
-        replace("linux/SConscript", 'values={"ARTIFACT_PLATFORM": "linux/amd64"}',
-                'values={"ARTIFACT_PLATFORM": "linux/amd64", "LLVM_RELEASE": "1"}'),
+        replace("linux/SConscript", 'values={"ARTIFACT_PLATFORM": env.PlatformOf(artifact)}',
+                'values={"ARTIFACT_PLATFORM": env.PlatformOf(artifact), "LLVM_RELEASE": "1"}'),
         "package-*:artifact-source package-* package-*:wrapper-smoke",
     ),
     "a stage on top": Row(

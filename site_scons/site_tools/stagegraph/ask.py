@@ -58,7 +58,7 @@ def _command(decision: Decision, argv_of: ArgvOf, out: TextIO) -> None:
 
 
 def _options(node: Node) -> str:
-    return ", ".join(f"{name} {value}" for name, value in node.options.items() if value)
+    return ", ".join(f"{name} {value or node.location}" for name, value in node.options.items() if value or node.location)
 
 
 def _shown(argv: list[str]) -> str:

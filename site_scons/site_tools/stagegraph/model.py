@@ -112,7 +112,8 @@ class Node:
     images:       external images by reference → digest (``sha256:…``)
     tags:         names for people that the finished image also gets
     options:      what else decides the result of a root (suite, variant, packages …), name → value
-    location:     where a root's OCI layout lies on this machine; its digest is signed, the place is not
+    location:     where a root's OCI layout or tree lies on this machine, or the name of its image in the store; what is
+                  found there is signed, the place is not
     env:          what an export's artifact.env says apart from its image and tree, name → value
     members:      of a manifest: arch → name of the node whose image it lists
     gates:        of a manifest: names of the nodes that judge its members

@@ -67,7 +67,7 @@ def take_image(layout: str, digest: str, platform: str, target: str) -> None:
     chosen = _choose(layout, entries[0], platform)
     manifest = _load(layout, _checked(layout, chosen["digest"]))
     image = _load(layout, _checked(layout, manifest["config"]["digest"]))
-    found = f"{image['os']}/{image['architecture']}"
+    found = _platform(image)
     if found != platform:
         raise UserError(
             "layout-platform",
@@ -130,6 +130,41 @@ def platform(layout: str, manifest: Mapping[str, Any]) -> dict[str, str]:
     return {key: config[key] for key in ("os", "architecture", "variant") if config.get(key)}
 
 
+def config_for(layout: str, platform: str) -> tuple[Any, list[str]]:
+    """The config of the image that a layout's one entry has for a platform, None when it has none; and all it has.
+
+    Raises ``UserError`` code layout-broken.
+    """
+    try:
+        entry = only_entry(layout)
+        offered = {"": entry}
+        if entry.get("mediaType") == INDEX:
+            inner = _load(layout, _checked(layout, entry["digest"]))["manifests"]
+            offered = {_platform(each.get("platform") or {}): each for each in inner}
+            if platform not in offered:
+                return None, sorted(offered)
+        manifest = _load(layout, _checked(layout, offered.get(platform, entry)["digest"]))
+        config = _load(layout, _checked(layout, manifest["config"]["digest"]))
+        return (config if _platform(config) == platform else None), [_platform(config)]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError("layout-broken", f"'{layout}' is no OCI layout ({error!r})", hint=_BROKEN) from error
+
+
+def _platform(said: Mapping[str, Any]) -> str:
+    return f"{said.get('os')}/{said.get('architecture')}"
+
+
+def relabel(layout: str, labels: Mapping[str, str], variables: Mapping[str, str]) -> None:
+    """Give the one image of a layout more labels and variables of the environment; its layers stay as they are."""
+    manifest = image_manifest(layout)
+    image = _load(layout, _checked(layout, manifest["config"]["digest"]))
+    config = image.setdefault("config", {})
+    config["Labels"] = {**(config.get("Labels") or {}), **labels}
+    known = dict(text.partition("=")[::2] for text in config.get("Env") or ())
+    config["Env"] = [f"{name}={value}" for name, value in {**known, **variables}.items()]
+    write_index(layout, put(layout, {**manifest, "config": put(layout, image, CONFIG)}, manifest.get("mediaType", MANIFEST)))
+
+
 def problem(layout: str) -> str:
     """What is wrong with the blobs of a layout, all read and hashed; empty when nothing is."""
     try:
@@ -162,7 +197,7 @@ def _choose(layout: str, entry: Mapping[str, Any], platform: str) -> Mapping[str
         return entry
     for inner in _load(layout, _checked(layout, entry["digest"]))["manifests"]:
         said = inner.get("platform", {})
-        if f"{said.get('os')}/{said.get('architecture')}" == platform:
+        if _platform(said) == platform:
             chosen: Mapping[str, Any] = inner
             return chosen
     raise UserError(

@@ -47,6 +47,9 @@ class World(Protocol):
     def files(self, node: Node) -> Mapping[str, str]:
         """Path → state of everything the node takes from the build context, as it is now."""
 
+    def resolved(self, node: Node) -> Node:
+        """The node with all options that decide its result, those too that are looked up only now."""
+
     def record(self, node: Node) -> Record | None:
         """The node's record; raises ``records.Unreadable``."""
 
@@ -160,7 +163,7 @@ class Planner:
         except Unreadable as problem:
             decision.reasons.append(f"its record is unreadable ({problem})")
         contents, unsettled = self._parents(node)
-        decision.ledger = ledger(node, self.world.files(node), contents, self.world.timestamp)
+        decision.ledger = ledger(self.world.resolved(node), self.world.files(node), contents, self.world.timestamp)
         if unsettled:
             return self._decide_early(decision, unsettled)
         decision.signature = sign(decision.ledger)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import dockerfile, names, nodes, outputs, plan, settings
 from .errors import UserError
-from .graph import KNOWN_ARCHES, Graph, Stage, export_node, root_node
+from .graph import KNOWN_ARCHES, Graph, Stage, export_node
 from .model import OUTPUT_KINDS, Dockerfile, Node
 from .parsecache import ParseCache
 from .plan import Decision, Planner
@@ -115,17 +115,16 @@ class Project:
         self.targets.add_word(name, node.name)
         return self.targets.files[node.name]
 
-    def root_filesystem(self, name: str, arch: str, given: Mapping[str, str], location: str, lane: str) -> Any:
+    def add_root(self, node: Node) -> Any:
         """Declare a root file system; returns its SCons node."""
-        names.check_component("a root", name)
-        node = root_node(name, arch, given, lane=lane, profile=self.profile, out=OUT, location=location)
+        names.check_component("a root", node.stage)
         known = node.name in self.graph.nodes
         self.graph.add(node)
         if known:
             return self.targets.files[node.name]
         self._declare(node)
-        self.targets.add_word(node.name, node.name)
-        self.targets.add_word(name, node.name)
+        for word in (node.name, node.stage):
+            self.targets.add_word(word, node.name)
         return self.targets.files[node.name]
 
     def step(self, stage: Any, name: str) -> Any:
@@ -200,7 +199,7 @@ class Project:
 
     def _image(self, image: Any) -> Node:
         """The graph node behind what a builder returned, when it has an image."""
-        node = self.graph.nodes[self._name(image)]
+        node = self.node(image)
         if node.kind in OUTPUT_KINDS:
             said = f"{node.name} is a {node.kind}, which has no image of its own"
             raise UserError("parent-unknown", said, hint="hand over the stage that it is made of")
@@ -238,6 +237,10 @@ class Project:
         """A path for SCons, which would expand a ``$`` in it."""
         return (path if os.path.isabs(path) else f"#{path}").replace("$", "$$")
 
+    def node(self, image: Any) -> Node:
+        """The graph node behind what a builder returned."""
+        return self.graph.nodes[self._name(image)]
+
     def _name(self, image: Any) -> str:
         """The graph node behind what a builder returned."""
         node = image[0] if isinstance(image, (list, tuple)) or hasattr(image, "data") else image
@@ -257,7 +260,7 @@ class Project:
         """Keep what was parsed and hashed for the next run; where that cannot be written it is only slower."""
         with contextlib.suppress(OSError):
             self._parsed.save()
-            self.space.stats.save()
+            self.space.save_stats()
 
     def asking(self) -> bool:
         """Whether this command only asks and must not touch anything."""

@@ -13,8 +13,8 @@ from typing import Any
 from . import settings, versions
 from .command import carry_out
 from .errors import UserError, from_missing_module, from_os_error
-from .graph import KNOWN_ARCHES
-from .project import Project, fail, platform_of
+from .graph import KNOWN_ARCHES, root_node
+from .project import BUILD_PLATFORM, OUT, Project, fail, platform_of
 from .targets import start_directory
 
 #: The key of the versions file that lists the arches of a plain `scons sdk`.
@@ -152,7 +152,7 @@ def root_builder(
             "root-image", f"ROOT_IMAGE is {given!r}", hint="give name@sha256:<digest>, or oci:DIR for an OCI layout"
         )
     project: Project = env["STAGEGRAPH"]
-    return project.root_filesystem(name, arch, wanted, location, lane)
+    return project.add_root(root_node(name, arch, wanted, lane=lane, profile=project.profile, out=OUT, location=location))
 
 
 def _check_strings(name: str, values: Mapping[str, Any]) -> None:
@@ -178,6 +178,44 @@ def _layout_digest(directory: str) -> str:
             f"ROOT_IMAGE names '{directory}', which is no OCI layout: {said}",
             hint="make one by `buildah push IMAGE oci:DIR`",
         ) from problem
+
+
+def artifact(env: Any, arch: str, image: Any, lane: str = "runtime") -> Any:
+    """What a package stage takes as ARTIFACT_IMAGE for an arch: ``image``, unless settings name another source.
+
+    The settings mean what the specification says of them, checked and pinned:
+
+    ARTIFACT_BUILD_MODE    cross (default): artifact images are for the build platform, linux/amd64, whatever arch they were
+                           made for; native: each is for linux/<arch>
+    ARTIFACT_IMAGE_PREFIX  an image of the engine's store: ``<prefix>-<arch>`` in cross mode, the exact reference in native
+                           mode. The name is looked up anew in each run, and what counts is the content behind it. A
+                           reference that ends in @sha256:… is pulled, by this digest
+    ARTIFACT_CONTEXT_ROOT  a directory with an artifact for each arch, ``<root>/<arch>``, saved before
+    ARTIFACT_CONTEXT_MODE  oci (default): each is an OCI layout, as ``out/local-oci/android/<arch>`` is; dir: each is a root
+                           file system, ``<arch>/rootfs`` as exports have it, or ``<arch>`` itself
+
+    The artifact is the node ``artifact-<arch>``. A directory that is missing, is no layout or tree, or is for another arch
+    ends the reading (artifact-missing, artifact-arch), and so do settings that contradict one another (artifact-settings).
+    Give the stage ``values={"ARTIFACT_PLATFORM": env.PlatformOf(artifact)}``.
+    """
+    platform_of(arch)
+    given = {name: settings.setting(name) for name in settings.SETTINGS if name.startswith("ARTIFACT_")}
+    if not any(given.values()):
+        return image
+    from . import artifacts
+
+    project: Project = env["STAGEGRAPH"]
+    chosen = artifacts.source(given, start_directory(env), BUILD_PLATFORM)
+    if not chosen.root and not chosen.image:
+        artifacts.check_declared(chosen, arch, project.node(image))
+        return image
+    return project.add_root(artifacts.node(chosen, arch, env["ARCHES"], lane=lane, profile=project.profile, out=OUT))
+
+
+def platform_of_image(env: Any, image: Any) -> str:
+    """The OCI platform that a stage, root or artifact is built for, as ``linux/amd64``."""
+    project: Project = env["STAGEGRAPH"]
+    return project.node(image).platform
 
 
 def stage(
@@ -282,6 +320,8 @@ def stage_graph(env: Any) -> None:
 #: Method of the environment → its function.
 BUILDERS: dict[str, Callable[..., Any]] = {
     "Root": root_builder,
+    "Artifact": artifact,
+    "PlatformOf": platform_of_image,
     "Stage": stage,
     "Step": step,
     "Gate": gate,

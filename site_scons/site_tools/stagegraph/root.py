@@ -2,6 +2,7 @@
 
 By default mmdebstrap makes one of the distribution's packages, whose signatures apt checks; with SOURCE_DATE_EPOCH its
 result is a function of the packages. ROOT_IMAGE takes another one: an OCI layout on disk, or an image pinned by digest.
+Artifacts of the runtime lane (see ``artifacts``) come into the store in the same way.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import shutil
 from collections.abc import Mapping
 from typing import IO
 
-from . import oci, process
+from . import artifact_tree, artifacts, oci, process
 from .engines.base import Engine
 from .errors import UserError
 from .model import BuildRequest, Node
 from .runs import Run
+
+#: The variable that makes builds reproducible, in seconds.
+EPOCH = "SOURCE_DATE_EPOCH"
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -37,8 +41,9 @@ def make(
     """Bring the root file system of ``node`` into the store, with these labels; returns its image id.
 
     The node's options tell the kind: ``layout`` (digest of the entry of an OCI layout at ``node.location``), ``image``
-    (``name@sha256:…``), else ``suite``, ``variant`` and ``include`` of mmdebstrap. ``timestamp`` is SOURCE_DATE_EPOCH in
-    seconds. Raises ``UserError``: root-failed, root-emulation, layout-…, engine-….
+    (``name@sha256:…``), for artifacts also ``tree`` (digest of the directory tree there) and ``stored`` (content id of the
+    image of that name), else ``suite``, ``variant`` and ``include`` of mmdebstrap. ``timestamp`` is SOURCE_DATE_EPOCH in
+    seconds. Raises ``UserError``: root-failed, root-emulation, artifact-arch, inputs-changed, layout-…, engine-….
     """
     work = os.path.join(run.scratch, f"root-{os.urandom(4).hex()}")
     os.mkdir(work, 0o700)
@@ -47,10 +52,22 @@ def make(
         if "layout" in options:
             layout = os.path.join(work, "layout")
             oci.take_image(node.location, options["layout"], node.platform, layout)
+            if is_artifact(node):
+                oci.relabel(layout, labels, {EPOCH: str(timestamp)})
+                return engine.load(layout)
             return _labelled(engine, engine.load(layout), node, labels, timestamp, work, log)
         if "image" in options:
             given = engine.pull(options["image"], node.platform)
+            if is_artifact(node):
+                artifacts.check_image(engine.inspect(given), node, options["image"])
             return _labelled(engine, given, node, labels, timestamp, work, log)
+        if "stored" in options:
+            return _labelled(engine, artifacts.stored_image(engine, node), node, labels, timestamp, work, log)
+        if "tree" in options:
+            layout = os.path.join(work, "layout")
+            config = _config(node.platform.split("/")[1], timestamp, labels, made_by="tar")
+            artifact_tree.make_layout(node.location, options["tree"], layout, config, timestamp, work, log)
+            return engine.load(layout)
         arch = node.platform.split("/")[1]
         layout = make_root(options, arch, timestamp, labels, work, transport, log)
         return engine.load(layout)
@@ -75,7 +92,7 @@ def make_root(
     tar = os.path.join(work, "root.tar")
     argv = mmdebstrap_argv(options, arch, tar)
     env = {
-        "SOURCE_DATE_EPOCH": str(timestamp),
+        EPOCH: str(timestamp),
         "STAGEGRAPH_SUITE": options["suite"],
         "STAGEGRAPH_MIRROR": transport.get("APT_MIRROR_URL", ""),
         **{
@@ -104,7 +121,7 @@ def make_root(
 
 def shown_argv(options: Mapping[str, str], arch: str, timestamp: int) -> list[str]:
     """The command that makes the archive of a root, to be run by hand; empty for a root that is not made of packages."""
-    if "layout" in options or "image" in options:
+    if "suite" not in options:
         return []
     settings = (f"SOURCE_DATE_EPOCH={timestamp}", f"STAGEGRAPH_SUITE={options['suite']}")
     return ["env", *settings, *mmdebstrap_argv(options, arch, "root.tar")]
@@ -121,7 +138,12 @@ def mmdebstrap_argv(options: Mapping[str, str], arch: str, tar: str) -> list[str
     ]
 
 
-def _config(arch: str, timestamp: int, labels: Mapping[str, str]) -> dict[str, object]:
+def is_artifact(node: Node) -> bool:
+    """Whether a node of the kind "root" is an artifact: these are made for an arch, whatever their platform."""
+    return bool(node.arch)
+
+
+def _config(arch: str, timestamp: int, labels: Mapping[str, str], made_by: str = "mmdebstrap") -> dict[str, object]:
     from datetime import UTC, datetime
 
     created = datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -130,11 +152,11 @@ def _config(arch: str, timestamp: int, labels: Mapping[str, str]) -> dict[str, o
         "config": {
             "Cmd": ["/bin/sh"],
             # In every RUN that stands on this root, or byte-compiled Python files would differ from build to build.
-            "Env": [f"PATH={PATH}", f"SOURCE_DATE_EPOCH={timestamp}"],
+            "Env": [f"PATH={PATH}", f"{EPOCH}={timestamp}"],
             "Labels": dict(labels),
         },
         "created": created,
-        "history": [{"created": created, "created_by": "mmdebstrap"}],
+        "history": [{"created": created, "created_by": made_by}],
         "os": "linux",
     }
 

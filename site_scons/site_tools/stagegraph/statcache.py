@@ -30,6 +30,10 @@ class StatCache:
         self._changed = False
         self._known: dict[str, list[int | str]] = read_json(path)
 
+    def beside(self, name: str) -> StatCache:
+        """Another one, in a file of this name beside the file of this one."""
+        return StatCache(os.path.join(os.path.dirname(self._path), name))
+
     def digest(self, root: str, rel: str, state: os.stat_result) -> str:
         """The SHA-256 of the regular file ``rel`` below ``root`` in hex; ``state`` is what stat says of it now.
 

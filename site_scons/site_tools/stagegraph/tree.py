@@ -16,7 +16,8 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -52,6 +53,9 @@ class Entry:
 
 #: A tree: path relative to its root (the root itself is b"") → entry.
 Tree = Mapping[bytes, Entry]
+
+#: From the path of a file and what stat says of it to its size and SHA-256.
+HashFile = Callable[[bytes, os.stat_result], tuple[int, str]]
 
 #: The root of an archive that says nothing about it.
 DEFAULT_ROOT = Entry("dir", 0o755, 0, 0, 0)
@@ -148,8 +152,15 @@ def from_tar(stream: IO[bytes]) -> str:
 
 def from_disk(root: str) -> str:
     """The listing of a directory tree. Raises ``UserError`` code rootfs-unreadable for what cannot be read."""
+    with readable(root):
+        return render(walk(os.fsencode(root)))
+
+
+@contextmanager
+def readable(root: str) -> Iterator[None]:
+    """Turn what cannot be read below a tree into ``UserError`` code rootfs-unreadable."""
     try:
-        return render(_walk(os.fsencode(root)))
+        yield
     except OSError as error:
         name = os.fsdecode(error.filename) if error.filename else root
         raise UserError(
@@ -159,8 +170,10 @@ def from_disk(root: str) -> str:
         ) from error
 
 
-def _walk(root: bytes) -> dict[bytes, Entry]:
-    tree = {b"": _entry(root, os.lstat(root))}
+def walk(root: bytes, hash_file: HashFile | None = None) -> dict[bytes, Entry]:
+    """The tree below a directory; ``hash_file`` gives size and SHA-256 of a file, in place of reading it. Raises OSError."""
+    hash_file = hash_file or _hash_file
+    tree = {b"": _entry(root, os.lstat(root), hash_file)}
     inodes: dict[tuple[int, int], Entry] = {}
     pending = [b""]
     while pending:
@@ -173,7 +186,7 @@ def _walk(root: bytes) -> dict[bytes, Entry]:
                     pending.append(path)
                 key = (status.st_dev, status.st_ino)
                 known = inodes.get(key) if status.st_nlink > 1 else None
-                tree[path] = known or _entry(item.path, status)
+                tree[path] = known or _entry(item.path, status, hash_file)
                 if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
                     inodes[key] = tree[path]
     return tree
@@ -190,7 +203,7 @@ _KINDS = {
 }
 
 
-def _entry(path: bytes, status: os.stat_result) -> Entry:
+def _entry(path: bytes, status: os.stat_result, hash_file: HashFile) -> Entry:
     entry = Entry(
         _KINDS[stat.S_IFMT(status.st_mode)],
         stat.S_IMODE(status.st_mode),
@@ -199,7 +212,7 @@ def _entry(path: bytes, status: os.stat_result) -> Entry:
         status.st_mtime_ns // 1_000_000_000,
     )
     if entry.kind == "file":
-        entry.size, entry.sha256 = _hash_file(path)
+        entry.size, entry.sha256 = hash_file(path, status)
     elif entry.kind == "symlink":
         entry.target = os.readlink(path)
     elif entry.kind in ("char", "block"):
@@ -210,7 +223,7 @@ def _entry(path: bytes, status: os.stat_result) -> Entry:
     return entry
 
 
-def _hash_file(path: bytes) -> tuple[int, str]:
+def _hash_file(path: bytes, status: os.stat_result) -> tuple[int, str]:
     """Size and SHA-256 of a file's bytes, read once."""
     state = hashlib.sha256()
     size = 0

@@ -230,7 +230,8 @@ class Worker:
 
     def _root(self, engine: Engine, decision: Decision, log: IO[bytes]) -> str:
         labels = {LABEL_NODE: decision.node.name, LABEL_SIGNATURE: decision.signature}
-        return root.make(engine, decision.node, labels, self.space.timestamp, self.run, self.settings.transport, log)
+        node = replace(decision.node, options=decision.ledger["options"])
+        return root.make(engine, node, labels, self.space.timestamp, self.run, self.settings.transport, log)
 
     def _check_base(self, node: Node) -> None:
         """An engine marks the child with the platform it is told, whatever the parent really is."""

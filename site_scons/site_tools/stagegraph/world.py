@@ -94,6 +94,7 @@ class Workspace:
         #: What the engine reads by itself, as this run read it; None for a file that was not there.
         self._kept: dict[str, bytes | None] = {}
         self._lock = threading.Lock()
+        self._tree_stats: StatCache | None = None
 
     def path(self, relative: str) -> str:
         """The absolute path of a path relative to the project's root (an absolute one stays as it is)."""
@@ -103,6 +104,25 @@ class Workspace:
         if not node.sources:
             return {}
         return inputs.snapshot(self.root, node.sources, self._ignore(node.dockerfile), self.stats)
+
+    def resolved(self, node: Node) -> Node:
+        if node.kind != "root" or not ("tree" in node.options or "stored" in node.options):
+            return node
+        from . import artifacts
+
+        return artifacts.resolved(node, self)
+
+    def tree_stats(self) -> StatCache:
+        """What was hashed of the trees of artifacts: too much to be read by commands that need none."""
+        with self._lock:
+            self._tree_stats = self._tree_stats or self.stats.beside("trees.json")
+            return self._tree_stats
+
+    def save_stats(self) -> None:
+        """Keep what was hashed for the next run. Raises OSError."""
+        for stats in (self.stats, self._tree_stats):
+            if stats is not None:
+                stats.save()
 
     def _ignore(self, dockerfile: str) -> ignore.Ignore:
         if dockerfile not in self._ignores:
