@@ -180,6 +180,7 @@ class Known:
 
     def __init__(self) -> None:
         listed = scons("--list-targets") + scons("--list-targets", directory=ROOT / "examples" / "minimal")
+        listed += scons("--list-targets", "LANE=native")
         self.targets = {line.split()[0] for line in listed.splitlines()} | {"gc", "lint", "test", "test-all", "docs", "setup"}
         settings = (ROOT / "site_scons/site_tools/stagegraph/settings.py").read_text()
         self.settings = set(re.findall(r'(?m)^    "(\w+)": "', settings))
