@@ -234,6 +234,23 @@ def test_a_tree_that_changed_is_taken_again(lanes: Lanes) -> None:
     assert lanes.scons("-q", *words).rc == 1
 
 
+def test_what_was_hashed_of_a_tree_is_kept_apart(lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trees are large, and most commands need none of what was hashed of them."""
+    monkeypatch.setattr("stagegraph.statcache._SETTLED", -(10**18))  # a file is trusted at once; runs are forks of us
+    write_tree(lanes.saved / "arm64")
+    words = [*lanes.settings(CONTEXT_MODE="dir"), "package"]
+    lanes.good(*words)
+    hashed = lanes.path / "out/.cache/trees.json"
+    assert f"{lanes.saved}/arm64/opt/payload" in hashed.read_text("utf-8")
+    assert not (lanes.path / "out/.cache/files.json").exists()
+    hashed.unlink()
+    lanes.good("-n", *words)
+    lanes.good(*words[:-1], "android")
+    assert not hashed.exists()
+    lanes.good(*words)
+    assert hashed.exists()
+
+
 def test_an_export_of_ours_is_a_tree(lanes: Lanes) -> None:
     lanes.good("TARGET_ARCH=arm64", "out/android-tree/arm64")
     shutil.copytree(lanes.path / "out/android-tree", lanes.saved, symlinks=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from fake_engine import FakeEngine, write_layout
 from fake_engine import filesystem as fs
 from stagegraph import artifact_tree, artifacts, oci
 from stagegraph.errors import UserError
+from stagegraph.image import content_id
 from stagegraph.statcache import StatCache
 
 CONFIG = {"os": "linux", "architecture": "arm64", "config": {}}
@@ -39,15 +41,16 @@ def stats(tmp_path: Path) -> StatCache:
 @pytest.mark.parametrize(
     ("links", "found"),
     [
-        ({}, "usr/bin/dash"),
+        ({}, "usr/bin/another"),
         ({"bin": "usr/bin", "usr/bin/sh": "dash"}, "usr/bin/dash"),
         ({"bin": "/usr/bin", "usr/bin/sh": "/bin/dash"}, "usr/bin/dash"),
         ({"bin": "../../usr/bin", "usr/bin/sh": "../../../usr/bin/dash"}, "usr/bin/dash"),
-        ({"usr/bin/sh": "sh"}, "usr/bin/dash"),
+        ({"usr/bin/sh": "sh"}, "usr/bin/another"),
         ({"usr/bin/sh": "nowhere", "usr/bin/alias": "dash"}, "usr/bin/dash"),
     ],
 )
 def test_programs_are_found_inside_the_tree(root: Path, links: dict[str, str], found: str) -> None:
+    (root / "usr/bin/another").write_bytes(DASH)
     for path, target in links.items():
         (root / path).symlink_to(target)
     assert artifact_tree.machine(str(root)) == (found, "arm64")
@@ -195,6 +198,23 @@ def test_an_image_without_labels_and_variables_gets_them(tmp_path: Path) -> None
     oci.relabel(str(tmp_path / "layout"), {"b": "2"}, {"EPOCH": "7"})
     config, offered = oci.config_for(str(tmp_path / "layout"), "linux/amd64")
     assert (config["config"], offered) == ({"Labels": {"b": "2"}, "Env": ["EPOCH=7"]}, ["linux/amd64"])
+
+
+def test_a_name_that_moved_after_it_was_looked_up(tmp_path: Path) -> None:
+    engine = FakeEngine(str(tmp_path / "store"))
+    ids = []
+    for text in (b"one", b"two"):
+        write_layout(str(tmp_path / text.decode()), [fs.pack({"x": fs.regular(text)})])
+        ids.append(engine.load(str(tmp_path / text.decode())))
+    chosen = artifacts.source(given(IMAGE_PREFIX="x:a"), "/", "linux/amd64")
+    node = artifacts.node(chosen, "arm64", ["arm64"], lane="runtime", profile="p", out="out")
+    node = replace(node, options={"stored": content_id(engine.inspect(ids[0]))})
+    engine.tag(ids[0], [node.location])
+    assert artifacts.stored_image(engine, node) == ids[0]
+    engine.tag(ids[1], [node.location])
+    with pytest.raises(UserError) as error:
+        artifacts.stored_image(engine, node)
+    assert error.value.code == "inputs-changed"
 
 
 # Settings ----------------------------------------------------------------------------------------------------------
