@@ -345,6 +345,9 @@ def test_what_is_not_needed_is_not_looked_up(lanes: Lanes) -> None:
     lanes.good("TARGET_ARCH=arm64", "android", env=env)
     lanes.good("lint", env=env)
     lanes.fails("-n", "TARGET_ARCH=arm64", "package", env=env, code="artifact-missing")
+    lanes.engine.switch("down", "")
+    said = lanes.fails("-n", "TARGET_ARCH=arm64", "package", env=env, code="artifact-missing").stderr
+    assert "cannot be looked up: the fake engine is down" in said
 
 
 @pytest.mark.parametrize("question", [(), ("-n",), ("-q",)])
