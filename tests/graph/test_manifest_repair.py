@@ -15,7 +15,7 @@ from stagegraph import artifact
 
 from .lanes import ARCHES, BESIDE, GRAPH, SAVES, Lanes
 from .test_running import finish, wait_until
-from .test_signals import wait_until_gone
+from .test_signals import is_waiting, wait_until_gone
 
 # Refusals ----------------------------------------------------------------------------------------------------------
 
@@ -236,7 +236,7 @@ def test_kill_while_a_member_is_saved(lanes: Lanes, words: list[str]) -> None:
     (lanes.manifest / "oci-layout").unlink()
     lanes.engine.switch("hold", "save:app-riscv64")
     process = lanes.start(*words)
-    wait_until(lambda: len(lanes.engine.journal("save")) == 2, process)
+    wait_until(lambda: is_waiting(lanes, "save:app-riscv64"), process)
     process.kill()
     finish(process)
     wait_until_gone(lanes)
@@ -253,7 +253,7 @@ def test_stop_while_a_member_is_saved(lanes: Lanes, words: list[str]) -> None:
     (lanes.manifest / "oci-layout").unlink()
     lanes.engine.switch("hold", "save:app-arm64")
     process = lanes.start(*words)
-    wait_until(lambda: len(lanes.engine.journal("save")) == 1, process)
+    wait_until(lambda: is_waiting(lanes, "save:app-arm64"), process)
     process.terminate()
     finish(process)
     assert process.returncode != 0

@@ -274,3 +274,14 @@ def test_a_kill_of_our_own_process_kills_its_children(guard: str, way: str) -> N
     else:  # the death signal alone reaches the child, not what that started
         for pid in alive(below):
             os.kill(pid, signal.SIGKILL)
+
+
+def test_a_child_that_comes_after_our_death_does_nothing(guard: str, tmp_path: Path) -> None:
+    """Between a fork and the wish for a death signal we can be killed: the child finds another parent than the one named."""
+    command = process.kill_proof(["touch", str(tmp_path / "ran")])
+    index = command.index(str(os.getpid()))
+    late = [*command[:index], "1", *command[index + 1 :]]
+    assert subprocess.run(late, check=False, capture_output=True).returncode == 1
+    assert not (tmp_path / "ran").exists()
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+    assert (tmp_path / "ran").exists()

@@ -154,9 +154,18 @@ def _unshare_works() -> bool:
         return _can_unshare
 
 
+#: Goes on only while we live: a signal asked for after our death never comes. The words behind it are no shell's to read; what
+#: a shell adds to the environment is taken out again.
+_WHILE_WE_LIVE = 'test "$PPID" = "$0" || exit 1; unset PWD OLDPWD SHLVL; exec "$@"'
+
+
+def _dies_with_us() -> list[str]:
+    return ["setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", _WHILE_WE_LIVE, str(os.getpid())]
+
+
 def _namespaces() -> list[str]:
     return [
-        *("setpriv", "--pdeathsig", "KILL", "--"),
+        *_dies_with_us(),
         *("unshare", "--pid", "--mount", "--fork", "--kill-child=KILL", "--mount-proc", "--"),
     ]
 
@@ -165,7 +174,7 @@ def kill_proof(argv: Sequence[str]) -> list[str]:
     """``argv`` with what makes it die with us in front (see the module's text)."""
     if _unshare_works():
         return [*_namespaces(), *argv]
-    return ["setpriv", "--pdeathsig", "KILL", "--", *argv]
+    return [*_dies_with_us(), *argv]
 
 
 @contextlib.contextmanager
