@@ -42,6 +42,7 @@ PACKAGES = (
     Package("arch-test", ("arch-test",), "tries whether foreign programs run"),
     Package("qemu-user-static", ("qemu-aarch64-static", "qemu-aarch64"), "runs foreign programs"),
     Package("binfmt-support", ("update-binfmts",), "has the kernel start it for them"),
+    Package("patch", ("patch",), "puts source patches on, in the tests"),
     Package("python3-venv", (), "makes .venv"),
 )
 
