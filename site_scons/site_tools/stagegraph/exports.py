@@ -136,12 +136,7 @@ def remove(directory: str) -> bool:
     if not there:
         return False
     with place(directory):
-        if os.path.isdir(tree) and not os.path.islink(tree):
-            rootfs.remove(tree)  # first: what describes it is the mark that it is ours
-        elif os.path.lexists(tree):
-            os.unlink(tree)
-        for path in there:
-            os.unlink(path)
+        rootfs.remove_with(tree, there)
     return True
 
 

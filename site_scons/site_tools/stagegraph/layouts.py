@@ -136,12 +136,7 @@ def remove(path: str, *described_by: str) -> bool:
     if not there and not (os.path.isdir(directory) and _was_ours(directory)):
         return False
     with place(path, *described_by):
-        if os.path.isdir(directory) and not os.path.islink(directory):
-            rootfs.remove(directory)  # first: what describes it is the mark that it is ours
-        elif os.path.lexists(directory):
-            os.unlink(directory)
-        for file in there:
-            os.unlink(file)
+        rootfs.remove_with(directory, there)
     return True
 
 

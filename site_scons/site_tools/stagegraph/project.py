@@ -129,7 +129,7 @@ class Project:
 
     def step(self, stage: Any, name: str) -> Any:
         """The SCons node of another step of a stage."""
-        final = self.graph.nodes[self._name(stage)]
+        final = self.node(stage)
         steps = [n for n in self.graph.nodes.values() if n.stage == final.stage and n.arch in (final.arch, "")]
         for node in steps:
             if node.step == name:
@@ -161,7 +161,7 @@ class Project:
         directory = os.path.join(settings.setting("OUTPUT_ROOT") or OUT, name, arch)
         passed = self._gates(gates)
         given = {"TARGET_ARCH": arch, "SOURCE_IMAGE": self._shown(source)}
-        given |= {key: self._shown(self.graph.nodes[self._name(other)]) for key, other in images.items()}
+        given |= {key: self._shown(self.node(other)) for key, other in images.items()}
         given |= values
         if passed:
             given["GATES"] = " ".join(gate.name for gate in passed)

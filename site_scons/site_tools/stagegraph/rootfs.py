@@ -15,7 +15,7 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import IO, Any
@@ -121,6 +121,16 @@ def sweep(destination: str) -> None:
             remove_tree(path)
         else:
             os.unlink(path)
+
+
+def remove_with(tree: str, described_by: Iterable[str]) -> None:
+    """Remove what lies at ``tree``, then the files that describe it: they are the mark that it is ours. As ``remove`` raises."""
+    if os.path.isdir(tree) and not os.path.islink(tree):
+        remove(tree)
+    elif os.path.lexists(tree):
+        os.unlink(tree)
+    for path in described_by:
+        os.unlink(path)
 
 
 def remove(destination: str) -> None:
