@@ -7,7 +7,7 @@ import uuid
 
 from .conftest import Sdk
 
-SCRIPT = "linux/scripts/03-sdk/build-vulkan-loader.sh"
+SCRIPT = "linux/scripts/02-sdk/build-vulkan-loader.sh"
 
 
 #: In every edit, so that a store that is kept between test runs does not hold its result already.

@@ -17,7 +17,7 @@ from .planning import Copy
 
 Edit = Callable[[Copy], object]
 
-CORE, TOOLCHAIN, SDK, MEDIA = (f"linux/scripts/{name}" for name in ("01-core", "02-toolchain", "03-sdk", "03-media"))
+CORE, TOOLCHAIN, SDK, MEDIA = (f"linux/scripts/{name}" for name in ("01-core", "02-toolchain", "02-sdk", "03-media"))
 ANDROID, TORCH, PACKAGING = (f"linux/scripts/{name}" for name in ("04-android", "05-torch", "06-packaging"))
 APP = "linux/app"
 NATIVE = ("LANE=native",)

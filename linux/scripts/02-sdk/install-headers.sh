@@ -3,9 +3,9 @@
 # Vulkan prefix of TARGET_ARCH. CMake asks for a compiler all the same; it gets the chain's.
 set -Eeuo pipefail
 
-# shellcheck source=linux/scripts/03-sdk/target.sh
+# shellcheck source=linux/scripts/02-sdk/target.sh
 source /run/target.sh
-# shellcheck source=linux/scripts/03-sdk/vulkan-prefix.sh
+# shellcheck source=linux/scripts/02-sdk/vulkan-prefix.sh
 source /run/vulkan-prefix.sh
 
 name=$1

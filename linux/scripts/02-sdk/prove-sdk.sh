@@ -2,9 +2,9 @@
 # Proves the gathered SDK: every file is the target's, a program links against the loader and runs, a shader
 # compiles.
 set -Eeuo pipefail
-# shellcheck source=linux/scripts/03-sdk/target.sh
+# shellcheck source=linux/scripts/02-sdk/target.sh
 source /run/target.sh
-# shellcheck source=linux/scripts/03-sdk/vulkan-prefix.sh
+# shellcheck source=linux/scripts/02-sdk/vulkan-prefix.sh
 source /run/vulkan-prefix.sh
 
 python3 -B /run/elf.py "$TARGET_ARCH" "$VULKAN_PREFIX" /opt/llvm-target

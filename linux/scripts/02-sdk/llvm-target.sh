@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # clang, lld and LLVM that run on the target, in /opt/llvm-target; run once here, under emulation if foreign.
 set -Eeuo pipefail
-# shellcheck source=linux/scripts/03-sdk/target.sh
+# shellcheck source=linux/scripts/02-sdk/target.sh
 source /run/target.sh
 
 python3 -B /run/stage_llvm.py "$TARGET_ARCH" /opt/llvm-target "$LLVM_RELEASE" "$GCC_VERSION"

@@ -8,9 +8,9 @@ set -Eeuo pipefail
 
 # shellcheck source=linux/scripts/01-core/transport.sh
 source /run/transport.sh
-# shellcheck source=linux/scripts/03-sdk/target.sh
+# shellcheck source=linux/scripts/02-sdk/target.sh
 source /run/target.sh
-# shellcheck source=linux/scripts/03-sdk/vulkan-prefix.sh
+# shellcheck source=linux/scripts/02-sdk/vulkan-prefix.sh
 source /run/vulkan-prefix.sh
 
 name=$1

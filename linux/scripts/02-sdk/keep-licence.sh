@@ -2,9 +2,9 @@
 # keep-licence.sh NAME: puts the licence of /opt/sources/NAME, and which version it is, below the Vulkan prefix.
 set -Eeuo pipefail
 
-# shellcheck source=linux/scripts/03-sdk/target.sh
+# shellcheck source=linux/scripts/02-sdk/target.sh
 source /run/target.sh
-# shellcheck source=linux/scripts/03-sdk/vulkan-prefix.sh
+# shellcheck source=linux/scripts/02-sdk/vulkan-prefix.sh
 source /run/vulkan-prefix.sh
 
 name=$1

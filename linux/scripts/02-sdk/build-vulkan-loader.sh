@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # The Vulkan loader, libvulkan.so. Window systems are off: their libraries come with the media stage.
 set -Eeuo pipefail
-# shellcheck source=linux/scripts/03-sdk/target.sh
+# shellcheck source=linux/scripts/02-sdk/target.sh
 source /run/target.sh
-# shellcheck source=linux/scripts/03-sdk/vulkan-prefix.sh
+# shellcheck source=linux/scripts/02-sdk/vulkan-prefix.sh
 source /run/vulkan-prefix.sh
 
 # The source package leaves out the generated files; they come from the registry of the installed headers.
