@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-MACHINES = {"amd64": 62, "arm64": 183, "riscv64": 243}
+from elf_header import MACHINES, elf_header
+
 TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu", "riscv64": "riscv64-linux-gnu"}
 
 
@@ -19,14 +19,9 @@ def guard(script: Callable[[str], ModuleType]) -> ModuleType:
     return script("compiler_guard")
 
 
-def elf(machine: int) -> bytes:
-    """An ELF file of this machine with neither segments nor sections."""
-    return struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, machine, 1, 0, 0, 0, 0, 64, 56, 0, 0, 0, 0)
-
-
 def compiler(folder: Path, says: str, makes: int, runs_on: int, name: str = "gcc") -> Path:
     """A compiler as wrapper script and program: what it says of itself, what it makes, and what the program is."""
-    (folder / "object").write_bytes(elf(makes))
+    (folder / "object").write_bytes(elf_header(makes))
     path = folder / name
     path.write_text(
         "#!/bin/sh\n"
@@ -35,7 +30,7 @@ def compiler(folder: Path, says: str, makes: int, runs_on: int, name: str = "gcc
         f'cp "{folder}/object" "$2"\n'
     )
     path.chmod(0o755)
-    (folder / f"{name}.real").write_bytes(elf(runs_on))
+    (folder / f"{name}.real").write_bytes(elf_header(runs_on))
     return path
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -17,13 +17,8 @@ ON_UBUNTU = ["libxml2-16", "qemu-user-static", "zlib1g"]
 
 
 @pytest.fixture
-def distribution(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    spec = importlib.util.spec_from_file_location("chain_distribution", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def distribution(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("distribution")
 
 
 @pytest.mark.parametrize(

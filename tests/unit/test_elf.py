@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "linux" / "scripts" / "01-core" / "elf.py"
+from elf_header import MACHINES, elf_header
 
-#: e_machine as the ABI says it, not as the script does.
-MACHINES = {"amd64": 62, "arm64": 183, "riscv64": 243}
+SCRIPT = Path(__file__).resolve().parents[2] / "linux" / "scripts" / "01-core" / "elf.py"
 
 
 @pytest.fixture
-def elf(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    spec = importlib.util.spec_from_file_location("chain_elf", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "chain_elf", module)  # dataclasses look their module up there
-    spec.loader.exec_module(module)
-    return module
-
-
-def header(machine: int = 62, *, bits: int = 2, order: int = 1, at: int = 0, count: int = 0) -> bytes:
-    """An ELF header, with `count` program headers at `at`; bits and order as the ABI numbers them."""
-    ident = b"\x7fELF" + bytes([bits, order, 1])
-    sizes = (64, 56, count, 0, 0, 0)
-    return struct.pack("<16sHHIQQQIHHHHHH", ident, 3, machine, 1, 0, at, 0, 0, *sizes)
+def elf(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("elf")
 
 
 def segment(kind: int, at: int, address: int, length: int) -> bytes:
@@ -48,7 +34,7 @@ def library(length: int = 96) -> bytes:
     entries = [(1, 1), (1, 13), (14, 25), (5, 0x4000 + 272), (0, 0), (1, 1)]  # what follows DT_NULL is void
     dynamic = b"".join(struct.pack("<QQ", *entry) for entry in entries)
     tables = segment(1, 0, 0x4000, 4096) + segment(2, 176, 0x4000 + 176, length)
-    return header(at=64, count=2) + tables + dynamic + strings
+    return elf_header(at=64, count=2) + tables + dynamic + strings
 
 
 def archive(*members: bytes) -> bytes:
@@ -66,7 +52,7 @@ def test_each_machine_is_right_for_its_own_arch_only(
     elf: ModuleType, tmp_path: Path, arch: str, other: str, form: str
 ) -> None:
     path = tmp_path / "it"
-    path.write_bytes(header(MACHINES[other]) if form == "file" else archive(header(MACHINES[other])))
+    path.write_bytes(elf_header(MACHINES[other]) if form == "file" else archive(elf_header(MACHINES[other])))
     wrong = [f"{path}: machine {MACHINES[other]}, expected {MACHINES[arch]} ({arch})"]
     assert elf.check(arch, tmp_path) == (1, [] if arch == other else wrong)
 
@@ -74,23 +60,21 @@ def test_each_machine_is_right_for_its_own_arch_only(
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        pytest.param(header(bits=1), "a 32-bit little-endian ELF file", id="32-bit"),
-        pytest.param(header(order=2), "a 64-bit big-endian ELF file", id="big-endian"),
-        pytest.param(header(183, bits=1, order=2), "a 32-bit big-endian ELF file", id="both"),
-        pytest.param(header(bits=0), "a ?-bit little-endian ELF file", id="no class"),
-        pytest.param(header()[:4], "ends after 4 bytes", id="4 bytes"),
-        pytest.param(header()[:10], "ends after 10 bytes", id="10 bytes"),
-        pytest.param(header()[:63], "ends after 63 bytes", id="63 bytes"),
-        pytest.param(header(at=64, count=1), "tables are cut off", id="no table"),
-        pytest.param(header(at=64, count=2) + segment(1, 0, 0, 64), "tables are cut off", id="half a table"),
+        pytest.param(elf_header(bits=1), "a 32-bit little-endian ELF file", id="32-bit"),
+        pytest.param(elf_header(order=2), "a 64-bit big-endian ELF file", id="big-endian"),
+        pytest.param(elf_header(183, bits=1, order=2), "a 32-bit big-endian ELF file", id="both"),
+        pytest.param(elf_header(bits=0), "a ?-bit little-endian ELF file", id="no class"),
+        pytest.param(elf_header()[:4], "ends after 4 bytes", id="4 bytes"),
+        pytest.param(elf_header()[:10], "ends after 10 bytes", id="10 bytes"),
+        pytest.param(elf_header()[:63], "ends after 63 bytes", id="63 bytes"),
+        pytest.param(elf_header(at=64, count=1), "tables are cut off", id="no table"),
+        pytest.param(elf_header(at=64, count=2) + segment(1, 0, 0, 64), "tables are cut off", id="half a table"),
         pytest.param(library(4096), "tables are cut off", id="half a dynamic section"),
-        pytest.param(header(at=2**64 - 1, count=1), "cut off", id="table beyond"),
+        pytest.param(elf_header(at=2**64 - 1, count=1), "cut off", id="table beyond"),
         pytest.param(library(2**62), "cut off", id="dynamic section too large"),
     ],
 )
-def test_what_no_target_can_have_is_an_offender(
-    elf: ModuleType, tmp_path: Path, data: bytes, said: str
-) -> None:
+def test_what_no_target_can_have_is_an_offender(elf: ModuleType, tmp_path: Path, data: bytes, said: str) -> None:
     path = tmp_path / "it"
     path.write_bytes(data)
     count, offenders = elf.check("amd64", tmp_path)
@@ -100,8 +84,7 @@ def test_what_no_target_can_have_is_an_offender(
 
 
 @pytest.mark.parametrize(
-    "data",
-    [b"", b"text\n", b"\x7fEL", b"#!/bin/sh\n" + header(183), b"!<arch>\n", archive(b"text", b"more text")],
+    "data", [b"", b"text\n", b"\x7fEL", b"#!/bin/sh\n" + elf_header(183), b"!<arch>\n", archive(b"text", b"more text")]
 )
 def test_what_is_no_elf_file_is_not_counted(elf: ModuleType, tmp_path: Path, data: bytes) -> None:
     (tmp_path / "it").write_bytes(data)
@@ -112,8 +95,8 @@ def test_links_are_not_followed(elf: ModuleType, tmp_path: Path) -> None:
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     for folder in (inside / "deep", outside):
         folder.mkdir(parents=True)
-    (inside / "deep" / "right").write_bytes(header())
-    (outside / "wrong").write_bytes(header(183))
+    (inside / "deep" / "right").write_bytes(elf_header())
+    (outside / "wrong").write_bytes(elf_header(183))
     (inside / "file").symlink_to(outside / "wrong")
     (inside / "folder").symlink_to(outside)
     (inside / "dangling").symlink_to("nothing")
@@ -124,17 +107,17 @@ def test_links_are_not_followed(elf: ModuleType, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        pytest.param(archive(header(), b"odd", header() + b"x", header()), None, id="right"),
-        pytest.param(archive(header(), b"odd", header(183)), "machine 62, 183, expected 62", id="wrong"),
-        pytest.param(archive(header() + b"x", header(183)), "machine 62, 183, expected 62", id="odd object"),
-        pytest.param(archive(header(), header(bits=1)), "a 32-bit little-endian", id="32-bit"),
-        pytest.param(archive(header(), header()[:40]), "ends after 40 bytes", id="short object"),
-        pytest.param(archive(header())[:-1], "ends within a member", id="cut off"),
-        pytest.param(archive(header() + bytes(99))[:-50], "ends within a member", id="cut off late"),
-        pytest.param(b"!<thin>\n" + archive(header())[8:], "a thin archive", id="thin"),
-        pytest.param(archive(header()) + b"x" * 59, "headers are broken", id="header cut off"),
-        pytest.param(archive(header()).replace(b"`\n", b"``"), "headers are broken", id="no end mark"),
-        pytest.param(archive(header()).replace(b"64  ", b"-4  "), "headers are broken", id="negative size"),
+        pytest.param(archive(elf_header(), b"odd", elf_header() + b"x", elf_header()), None, id="right"),
+        pytest.param(archive(elf_header(), b"odd", elf_header(183)), "machine 62, 183, expected 62", id="wrong"),
+        pytest.param(archive(elf_header() + b"x", elf_header(183)), "machine 62, 183, expected 62", id="odd object"),
+        pytest.param(archive(elf_header(), elf_header(bits=1)), "a 32-bit little-endian", id="32-bit"),
+        pytest.param(archive(elf_header(), elf_header()[:40]), "ends after 40 bytes", id="short object"),
+        pytest.param(archive(elf_header())[:-1], "ends within a member", id="cut off"),
+        pytest.param(archive(elf_header() + bytes(99))[:-50], "ends within a member", id="cut off late"),
+        pytest.param(b"!<thin>\n" + archive(elf_header())[8:], "a thin archive", id="thin"),
+        pytest.param(archive(elf_header()) + b"x" * 59, "headers are broken", id="header cut off"),
+        pytest.param(archive(elf_header()).replace(b"`\n", b"``"), "headers are broken", id="no end mark"),
+        pytest.param(archive(elf_header()).replace(b"64  ", b"-4  "), "headers are broken", id="negative size"),
     ],
 )
 def test_archives_are_looked_into(elf: ModuleType, tmp_path: Path, data: bytes, said: str | None) -> None:
@@ -155,7 +138,7 @@ def test_nothing_checked_is_an_error(elf: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no program\n")
     with pytest.raises(SystemExit, match=f"^error: no ELF file below {tmp_path} /nothing: nothing was check"):
         elf.require("amd64", tmp_path, Path("/nothing"))
-    (tmp_path / "program").write_bytes(header())
+    (tmp_path / "program").write_bytes(elf_header())
     assert elf.require("amd64", tmp_path, Path("/nothing")) == 1
 
 
@@ -166,7 +149,7 @@ def test_as_a_program(tmp_path: Path) -> None:
         return done.returncode, done.stdout, done.stderr
 
     for name in ("a", "b"):
-        (tmp_path / name).write_bytes(header(243))
+        (tmp_path / name).write_bytes(elf_header(243))
     assert run("riscv64") == (0, f"2 ELF files below {tmp_path}/a {tmp_path}/b are for riscv64\n", "")
     lines = [f"error: {tmp_path}/{name}: machine 243, expected 183 (arm64)\n" for name in "ab"]
     assert run("arm64") == (1, "", "".join(lines))

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from elf_header import elf_header
+
 
 @pytest.fixture
 def payload(script: Callable[[str], ModuleType]) -> ModuleType:
     return script("payload")
-
-
-def elf(machine: int) -> bytes:
-    return struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, machine, 1, 0, 0, 0, 0, 64, 56, 0, 0, 0, 0)
 
 
 def component(root: Path, name: str, provider: str, prefix: str) -> None:
@@ -32,7 +29,7 @@ def root(tmp_path: Path) -> Path:
     component(root, "ffmpeg", "distro", "/opt/ffmpeg")
     component(root, "opencv", "absent", "/opt/opencv5")
     (root / "opt/ffmpeg/bin").mkdir(parents=True)
-    (root / "opt/ffmpeg/bin/ffmpeg").write_bytes(elf(183))
+    (root / "opt/ffmpeg/bin/ffmpeg").write_bytes(elf_header(183))
     (root / "opt/llvm-target").mkdir()
     return root
 
@@ -52,13 +49,15 @@ def test_present_paths_are_taken_and_absent_ones_said(payload: ModuleType, root:
         "/opt/llvm-target: taken, 0 ELF files",
         "/opt/flutter: absent",
     ]
-    taken = {str(path.relative_to(tmp_path / "payload")) for path in (tmp_path / "payload").rglob("*") if path.is_file()}
+    taken = {
+        str(path.relative_to(tmp_path / "payload")) for path in (tmp_path / "payload").rglob("*") if path.is_file()
+    }
     assert {"opt/ffmpeg/bin/ffmpeg", "opt/media/opencv/component.env"} <= taken
     assert (tmp_path / "payload/usr/local/llvm-target").is_dir()
 
 
 def test_a_program_of_the_build_platform_is_refused(payload: ModuleType, root: Path, tmp_path: Path) -> None:
-    (root / "opt/ffmpeg/bin/ffprobe").write_bytes(elf(62))
+    (root / "opt/ffmpeg/bin/ffprobe").write_bytes(elf_header(62))
     with pytest.raises(SystemExit, match=r"ffprobe: machine 62, expected 183 \(arm64\)"):
         payload.select([payload.Row("", "ffmpeg")], "arm64", root, tmp_path / "payload")
 
@@ -111,7 +110,7 @@ def test_a_library_that_is_nowhere_is_found(
     closure, elf_module = script("closure"), script("elf")
     needs = {"tool": ["libz.so.1", "libown.so.1", "ld-linux-aarch64.so.1"], "other": ["liblost.so.2"]}
     for name in needs:
-        (tmp_path / name).write_bytes(elf(183))
+        (tmp_path / name).write_bytes(elf_header(183))
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib/libown.so.1").touch()
     facts = {name: elf_module.Elf(183, needed) for name, needed in needs.items()}

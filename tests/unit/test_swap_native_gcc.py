@@ -9,10 +9,12 @@ from types import ModuleType
 
 import pytest
 
+from elf_header import elf_header
+
 
 def tree(top: Path, name: str, machine: int) -> Path:
     """A GCC tree whose programs are of this machine."""
-    data = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, machine, 1, 0, 0, 0, 0, 64, 56, 0, 0, 0, 0)
+    data = elf_header(machine)
     for path in ("bin/gcc-14", "bin/g++", "bin/cpp", "bin/gcov", "libexec/gcc/cc1"):
         file = top / name / path
         file.parent.mkdir(parents=True, exist_ok=True)

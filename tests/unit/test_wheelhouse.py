@@ -6,7 +6,6 @@ import csv
 import os
 import re
 import runpy
-import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,19 +13,14 @@ from types import ModuleType
 
 import pytest
 
+from elf_header import MACHINES, elf_header
+
 ARCHES = ("amd64", "arm64", "riscv64")
 CPUS = {"amd64": "x86_64", "arm64": "aarch64", "riscv64": "riscv64"}
-MACHINES = {"amd64": 62, "arm64": 183, "riscv64": 243}
 EPOCH = 1767225600  # 2026-01-01
 BUILD = "/tmp/wheelhouse"
 
 Script = Callable[[str], ModuleType]
-
-
-def program(machine: int, text: bytes = b"") -> bytes:
-    """An ELF header for a machine, with some text behind it."""
-    ident = b"\x7fELF" + bytes([2, 1, 1])
-    return struct.pack("<16sHHIQQQIHHHHHH", ident, 3, machine, 1, 0, 0, 0, 0, 64, 56, 0, 0, 0, 0) + text
 
 
 def content(arch: str) -> dict[str, bytes]:
@@ -34,7 +28,7 @@ def content(arch: str) -> dict[str, bytes]:
     cpu = CPUS[arch]
     return {
         "one/__init__.py": b"from one._fast import one\n",
-        f"one/_fast.cpython-313-{cpu}-linux-gnu.so": program(MACHINES[arch]),
+        f"one/_fast.cpython-313-{cpu}-linux-gnu.so": elf_header(MACHINES[arch]),
         "one-1.2.dist-info/METADATA": b"Metadata-Version: 2.1\nName: One\nVersion: 1.2\n",
         "one-1.2.dist-info/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: cp313-cp313-linux_{cpu}\n".encode(),
         "one-1.2.dist-info/LICENSE": b"do what you like\n",
@@ -84,34 +78,38 @@ def test_a_good_wheel_has_no_offences(script: Script, tmp_path: Path, arch: str)
     ("change", "said"),
     [
         pytest.param(
-            {"one/_other.cpython-313-x86_64-linux-gnu.so": program(243)},
+            {"one/_other.cpython-313-x86_64-linux-gnu.so": elf_header(243)},
             "one/_other.cpython-313-x86_64-linux-gnu.so does not end in .cpython-313-riscv64-linux-gnu.so",
             id="suffix of the build platform",
         ),
         pytest.param(
-            {"one/_other.cpython-312-riscv64-linux-gnu.so": program(243)},
+            {"one/_other.cpython-312-riscv64-linux-gnu.so": elf_header(243)},
             "one/_other.cpython-312-riscv64-linux-gnu.so does not end in .cpython-313-riscv64-linux-gnu.so",
             id="suffix of another Python",
         ),
         pytest.param(
-            {"one/_other.so": program(243)}, "one/_other.so does not end in .cpython-313-riscv64-linux-gnu.so", id="no suffix"
+            {"one/_other.so": elf_header(243)},
+            "one/_other.so does not end in .cpython-313-riscv64-linux-gnu.so",
+            id="no suffix",
         ),
         pytest.param(
-            {"one/_fast.cpython-313-riscv64-linux-gnu.so": program(62)},
+            {"one/_fast.cpython-313-riscv64-linux-gnu.so": elf_header(62)},
             "one/_fast.cpython-313-riscv64-linux-gnu.so: machine 62, expected 243 (riscv64)",
             id="machine of the build platform",
         ),
-        pytest.param({"one/tool": program(183)}, "one/tool: machine 183, expected 243 (riscv64)", id="a program"),
+        pytest.param({"one/tool": elf_header(183)}, "one/tool: machine 183, expected 243 (riscv64)", id="a program"),
         pytest.param(
             {"one/_fast.cpython-313-riscv64-linux-gnu.so": b"int main;"},
             "one/_fast.cpython-313-riscv64-linux-gnu.so is no ELF file",
             id="no ELF file",
         ),
         pytest.param(
-            {"one/_fast.cpython-313-riscv64-linux-gnu.so": None}, "it lacks the extension module one._fast", id="pure Python"
+            {"one/_fast.cpython-313-riscv64-linux-gnu.so": None},
+            "it lacks the extension module one._fast",
+            id="pure Python",
         ),
         pytest.param(
-            {"one/_fast.cpython-313-riscv64-linux-gnu.so": program(243, b"\0/tmp/wheelhouse/one/fast.c\0")},
+            {"one/_fast.cpython-313-riscv64-linux-gnu.so": elf_header(243) + b"\0/tmp/wheelhouse/one/fast.c\0"},
             "one/_fast.cpython-313-riscv64-linux-gnu.so names the folder it was built in, /tmp/wheelhouse",
             id="path of the build",
         ),
@@ -128,7 +126,9 @@ def test_a_good_wheel_has_no_offences(script: Script, tmp_path: Path, arch: str)
         pytest.param(
             {"one-1.2.dist-info/METADATA": b"Name: one\nVersion: 1.3\n"}, "version says 1.3, expected 1.2", id="version"
         ),
-        pytest.param({"one-1.2.dist-info/METADATA": b"Version: 1.2\n"}, "name says nothing, expected one", id="no name"),
+        pytest.param(
+            {"one-1.2.dist-info/METADATA": b"Version: 1.2\n"}, "name says nothing, expected one", id="no name"
+        ),
         pytest.param({"one-1.2.dist-info/METADATA": None}, "one-1.2.dist-info lacks METADATA", id="no metadata"),
         pytest.param({"one-1.2.dist-info/LICENSE": None}, "it comes without its licence", id="no licence"),
     ],
@@ -141,7 +141,9 @@ def test_what_is_wrong_in_a_wheel_is_said(judge: Judge, change: dict[str, bytes 
 def test_a_library_that_not_every_root_has_is_said(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = judge.packed(content("riscv64"))
     elf = judge.check.elf
-    monkeypatch.setattr(elf, "read_elf", lambda path: elf.Elf(243, ["libc.so.6", "libopenblas.so.0"]) if path.suffix == ".so" else None)
+    monkeypatch.setattr(
+        elf, "read_elf", lambda path: elf.Elf(243, ["libc.so.6", "libopenblas.so.0"]) if path.suffix == ".so" else None
+    )
     said = "one/_fast.cpython-313-riscv64-linux-gnu.so needs libopenblas.so.0, which not every root has"
     assert judge.said(wheel) == [said]
 
@@ -229,7 +231,15 @@ def test_an_epoch_of_an_odd_second_is_one_that_a_zip_file_can_hold(script: Scrip
 def test_the_table_says_of_everything_once_what_becomes_of_it(script: Script, arch: str) -> None:
     table = script("wheel_table")
     rows = table.rows(arch)
-    assert [row.name for row in rows] == ["numpy", "msgpack", "markupsafe", "torch", "torchvision", "opencv-python", "iree"]
+    assert [row.name for row in rows] == [
+        "numpy",
+        "msgpack",
+        "markupsafe",
+        "torch",
+        "torchvision",
+        "opencv-python",
+        "iree",
+    ]
     hows = {row.name: row.how for row in rows}
     assert hows["numpy"] == ("built" if arch == "riscv64" else "registry")
     assert (hows["msgpack"], hows["markupsafe"], hows["torch"]) == ("built", "built", "distro")
