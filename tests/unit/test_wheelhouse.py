@@ -14,6 +14,9 @@ from types import ModuleType
 import pytest
 
 from elf_header import MACHINES, elf_header
+from stagegraph.versions import read
+
+ROOT = Path(__file__).resolve().parents[2]
 
 ARCHES = ("amd64", "arm64", "riscv64")
 CPUS = {"amd64": "x86_64", "arm64": "aarch64", "riscv64": "riscv64"}
@@ -225,6 +228,16 @@ def test_executable_bits_survive(judge: Judge) -> None:
 
 def test_an_epoch_of_an_odd_second_is_one_that_a_zip_file_can_hold(script: Script) -> None:
     assert script("wheel_pack").member_time(EPOCH + 3) == (2026, 1, 1, 0, 0, 2)
+
+
+def test_the_wheelhouse_and_the_lock_of_the_app_name_the_same_versions(script: Script) -> None:
+    """What is built for one target is what the others take from the registry; a bump of one file alone is seen here."""
+    entries = read(str(ROOT / "versions.env"))
+    lock = (ROOT / "linux/app/requirements.lock").read_text(encoding="utf-8")
+    locked = dict(re.findall(r"(?m)^([\w.-]+)==(\S+)", lock))
+    decided = {row.name: entries[row.version].value for row in script("wheel_table").ROWS if row.version}
+    assert set(decided) == {"numpy", "msgpack", "markupsafe"}
+    assert {name: locked.get(name) for name in decided} == decided
 
 
 @pytest.mark.parametrize("arch", ARCHES)
