@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from .project import EVERYTHING, EXPORTS, Project
-from .test_running import finish, wait_until
+from .runner import finish, wait_until
 
 # -c --------------------------------------------------------------------------------------------------------------
 

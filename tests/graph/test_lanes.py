@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,13 @@ def test_a_gate_judges_each_new_image(lanes: Lanes) -> None:
     assert built == of("arm64", "package-{}", "package-{}:smoke", "app-{}", "export:app-{}")
     judged = lanes.record("package-arm64:smoke")["ledger"]["parents"]["package"]
     assert judged == lanes.record("package-arm64")["content_id"]
+
+
+def test_the_image_of_a_gate_is_not_needed_for_what_it_holds_back(lanes: Lanes) -> None:
+    lanes.remove_image("package-arm64:smoke")
+    shutil.rmtree(lanes.path / "out/linux-runtime/arm64/rootfs")
+    assert "package-arm64:smoke" not in lanes.good("-n").stdout
+    assert lanes.builds() == {"export:app-arm64"}
 
 
 def test_what_is_handed_over_as_a_gate_has_to_be_one(lanes: Lanes) -> None:

@@ -13,7 +13,7 @@ import pytest
 from stagegraph import oci
 
 from .lanes import GRAPH, Lanes
-from .test_running import finish, wait_until
+from .runner import finish, wait_until
 from .test_signals import wait_until_gone
 
 NAME = "out/local-oci/artifact/arm64"

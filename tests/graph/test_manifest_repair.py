@@ -14,7 +14,7 @@ import pytest
 from stagegraph import artifact
 
 from .lanes import ARCHES, BESIDE, GRAPH, SAVES, Lanes
-from .test_running import finish, wait_until
+from .runner import finish, wait_until
 from .test_signals import is_waiting, wait_until_gone
 
 # Refusals ----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from .project import EVERYTHING, Project
-from .test_running import finish, wait_until
+from .runner import finish, wait_until
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

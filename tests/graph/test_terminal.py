@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from .project import GRAPH, Project
-from .test_running import finish, wait_until
+from .runner import finish, wait_until
 from .test_signals import is_waiting, processes_of, wait_until_gone
 
 #: Two nodes that can run at once when ``base`` stands, and three when ``compiler`` does.

@@ -6,11 +6,10 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 
-from .project import EVERYTHING, GRAPH, Project, write_root
+from .project import EVERYTHING, GRAPH, Project
 from .runner import run_scons
 
 # Mistakes --------------------------------------------------------------------------------------------------------
@@ -220,35 +219,6 @@ def test_provider_that_the_steps_cannot_carry_out(built: Project) -> None:
     assert "versions.env:3: GCC_PROVIDER=source" in built.fails(code="provider-unable").text
 
 
-def test_root_image_by_digest(project: Project) -> None:
-    reference = "example.test/root@sha256:" + "1" * 64
-    write_root(
-        project.store
-        / "root"
-        / "registry"
-        / reference.replace("/", "%2F").replace("@", "%40").replace(":", "%3A")
-    )
-    assert project.builds(f"ROOT_IMAGE={reference}", "base") == {"bootstrap-amd64", "base"}
-    project.is_quiet(f"ROOT_IMAGE={reference}", "base")
-
-
-def test_root_image_at_another_place(built: Project, place: Path) -> None:
-    """The digest is signed, not where the layout lies."""
-    other = place / "elsewhere" / "my root"
-    shutil.copytree(built.root, other)
-    assert built.builds(env={"ROOT_IMAGE": f"oci:{other}"}) == set()
-
-
-def test_root_image_by_relative_path(built: Project) -> None:
-    relative = os.path.relpath(built.root, built.path)
-    assert built.builds(env={"ROOT_IMAGE": f"oci:{relative}"}) == set()
-
-
-def test_root_of_another_platform(project: Project, place: Path) -> None:
-    write_root(place / "arm-root", architecture="arm64")
-    project.fails(f"ROOT_IMAGE=oci:{place}/arm-root", "base", code="layout-platform")
-
-
 def test_tags_for_people(project: Project) -> None:
     project.good("IMAGE_REPO=example.test/me/images")
     names = {name: image.id for image in project.engine.images() for name in image.names}
@@ -266,6 +236,11 @@ def test_project_with_other_targets(project: Project) -> None:
             + 'env.Command("copy.env", "out/linux-sdk/arm64/artifact.env", Copy("$TARGET", "$SOURCE"))\n'
         ).replace("import ", "import Copy, "),
     )
+    for question in ("--why", "--status", "--plan"):
+        project.good(question, "copy.env")
+        text = project.fails(question, "made.txt", code="command-words").text
+        assert f"{question} tells of nodes of the graph, and 'made.txt' has nothing to do with one" in text
+        assert not any((project.path / name).exists() for name in ("copy.env", "made.txt"))
     project.good("made.txt")
     assert project.done() == set()
     assert (project.path / "made.txt").read_text() == (project.path / "versions.env").read_text()
@@ -370,17 +345,6 @@ def test_repository_without_a_registry_is_that_of_localhost(built: Project) -> N
     built.is_quiet("IMAGE_REPO=mine", "base")
 
 
-def test_image_pinned_by_digest_is_fetched(project: Project) -> None:
-    reference = "example.test/tools@sha256:" + "1" * 64
-    project.replace("Dockerfile.compiler", "COPY --from=clang", f"COPY --from={reference} /etc /opt/tools\nCOPY --from=clang")
-    assert "not found" in project.scons("compiler").text
-    write_root(project.store / "root" / "registry" / quote(reference, safe=""), "tools")
-    assert "compiler" in project.builds("compiler")
-    tree = project.engine.tree(project.image("compiler"))
-    assert any(path.endswith("opt/tools/os-release") for path in tree), sorted(tree)
-    project.is_quiet("compiler")
-
-
 def test_cache_directory_of_the_user_brings_nothing_back(project: Project) -> None:
     project.replace("SConstruct", "env.StageGraph()", "env.CacheDir('cache')\nenv.StageGraph()")
     project.good("compiler")
@@ -414,3 +378,10 @@ def test_time_that_is_no_number_is_refused(project: Project) -> None:
     result = project.scons("-n")
     assert result.rc == 2
     assert "SOURCE_DATE_EPOCH is 'today' [value-type]" in result.stderr
+
+
+def test_a_project_without_a_default_builds_all(place: Path) -> None:
+    """As SCons does: no target is the directory it was started in."""
+    project = Project(place / "p", place / "s", graph=GRAPH.replace("env.Default(", "("))
+    assert project.builds() == EVERYTHING
+    project.is_quiet()

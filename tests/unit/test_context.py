@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -100,6 +101,18 @@ def test_a_dockerfile_that_the_step_takes_too_has_to_be_the_one_that_was_read(ro
     copy(root, files, tmp_path / "one", Dockerfile=b"FROM scratch\n")
     with pytest.raises(UserError, match="Dockerfile was edited"):
         copy(root, files, tmp_path / "two", Dockerfile=b"FROM another\n")
+
+
+def test_a_full_disk_is_no_edit(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is told that a file was edited runs the command again, for ever."""
+    files = snapshot(root, Source("d", 1))
+
+    def refuse(descriptor: int, mode: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        copy(root, files, tmp_path / "copy")
 
 
 EDITS = {

@@ -71,7 +71,8 @@ def test_failed_write_leaves_the_old_record(tmp_path: Path, monkeypatch: pytest.
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as caught:
         records.write_atomically(str(path), b"half")
+    assert caught.value.filename == str(path)
     assert records.read(str(path)) == RECORD
     assert os.listdir(tmp_path) == ["base.json"]

@@ -7,6 +7,7 @@ import re
 import stat
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -254,3 +255,19 @@ def test_builds_share_a_store_and_its_cleaning_does_not(places: Path) -> None:
         with pytest.raises(UserError) as error, runs.StoreLock(store).held(alone=False):
             pass
         assert "scons gc" in error.value.message
+
+
+def test_two_runs_that_sweep_the_same_do_not_meet(places: Path) -> None:
+    """Runs share a store, so each finds what a killed one left; the second to remove an entry finds nothing."""
+    entry = Path(FakeEngine(str(places / "store")).store(), "runs", "20260101T000000Z-1")
+    entry.parent.mkdir(parents=True)
+    entry.write_bytes(b"/nowhere\0/nowhere")
+
+    class Swept(FakeEngine):
+        def sweep(self, dead_runs: Mapping[str, str]) -> list[str]:
+            entry.unlink()  # the other run was faster
+            return []
+
+    engine = Swept(str(places / "store"))
+    assert list(leftovers.dead_in(engine.store())) == [entry.name]
+    assert leftovers.sweep(engine) == []

@@ -205,10 +205,9 @@ def stored_image(engine: Engine, given: Node) -> str:
 
 def check_image(image: ImageConfig, given: Node, shown: str) -> None:
     """Refuse an image that is no artifact for the node's arch, or for another platform; ``UserError`` artifact-arch."""
-    platform = f"{image.os}/{image.architecture}"
-    if platform != given.platform:
-        raise _wrong(f"'{shown}' is an image for {platform}, not for {given.platform}")
-    _check_arch(image.config, given.arch, platform, shown)
+    if image.platform != given.platform:
+        raise _wrong(f"'{shown}' is an image for {image.platform}, not for {given.platform}")
+    _check_arch(image.config, given.arch, image.platform, shown)
 
 
 def _check_arch(config: Mapping[str, Any], arch: str, platform: str, shown: str) -> None:

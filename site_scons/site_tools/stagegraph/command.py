@@ -14,7 +14,7 @@ from SCons.Script import BUILD_TARGETS, COMMAND_LINE_TARGETS
 from . import nodes, outputs, settings
 from .errors import UserError
 from .model import OUTPUT_KINDS
-from .plan import UP_TO_DATE, Decision
+from .plan import ADOPT, RELABEL, UP_TO_DATE, Decision
 from .project import OUT, Project, run_name
 
 if TYPE_CHECKING:
@@ -87,9 +87,16 @@ def _list_targets(project: Project) -> None:
 
 
 def _answer(project: Project, requested: list[str], other: list[str]) -> None:
-    """Answer from the plan. Targets that are not ours are left to SCons (``-n``, ``-q``)."""
+    """Answer from the plan. Targets that are not ours are left to SCons under ``-n`` and ``-q``, where it builds nothing."""
     from . import ask
 
+    shown = next((name for name in ("why", "status", "plan") if settings.option(name)), "")
+    if shown and other and not requested:
+        raise UserError(
+            "command-words",
+            f"--{shown} tells of nodes of the graph, and {other[0]!r} has nothing to do with one",
+            hint="scons --list-targets prints all targets; scons -n shows what SCons would do for the others",
+        )
     if settings.option("status") and not requested:
         requested = list(project.graph.nodes)
     if not requested:
@@ -113,7 +120,7 @@ def _answer(project: Project, requested: list[str], other: list[str]) -> None:
         ask.dry_run(decisions, lambda decision: _argv(project, decision), sys.stdout)
     if space.no_engine:
         sys.stderr.write(f"note: no engine was asked what its store holds: {space.no_engine}\n")
-    if not other or code:
+    if shown or not other or code:
         sys.stdout.flush()
         sys.exit(code)
     BUILD_TARGETS[:] = other
@@ -147,7 +154,7 @@ def _argv(project: Project, decision: Decision) -> list[str]:
     for parent in node.parents:
         other = project.planner.decisions[parent.node]
         known = other.image.id if other.image is not None else other.record.image_id if other.record else ""
-        images[parent.ref] = known if known and other.state in (UP_TO_DATE, "adopt") else ask.placeholder(parent.node)
+        images[parent.ref] = known if known and other.state in (UP_TO_DATE, RELABEL, ADOPT) else ask.placeholder(parent.node)
     signature = decision.signature or f"<signature of {node.name}>"
     return engine.build_argv(
         build_request(project.space, node, signature, images, secret="/dev/null", iidfile="")

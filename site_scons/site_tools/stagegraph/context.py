@@ -7,6 +7,7 @@ in by the next run.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -14,6 +15,8 @@ from collections.abc import Mapping
 
 from .errors import UserError
 
+#: What only the writing of the copy meets: repeating the command would not help.
+_OF_THE_COPY = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
 _MAX_LINKS = 40
 _PIECE = 1 << 20
 
@@ -26,7 +29,8 @@ def write(root: str, files: Mapping[str, str], engine_files: Mapping[str, bytes 
                   not there
     timestamp:    mtime of everything, in seconds
 
-    Raises UserError (inputs-changed) when a file is not, or not any more, what ``files`` or ``engine_files`` say.
+    Raises UserError (inputs-changed) when a file is not, or not any more, what ``files`` or ``engine_files`` say, and
+    OSError when the copy cannot be written.
     """
     copy = _Copy(root, target)
     for path, states in files.items():
@@ -55,6 +59,8 @@ class _Copy:
             try:
                 real = self._walk(path, follow=not state.startswith("l:"))
             except OSError as error:
+                if error.errno in _OF_THE_COPY:
+                    raise
                 raise _changed(path) from error
             found = self.states[real]
             if state != found and not (state == "d" and found.startswith("d")):

@@ -271,4 +271,4 @@ def base_of(node: Node) -> Parent | None:
 
 def gate_parent(gate: Node) -> Parent:
     """The edge to a gate: nothing of its image is taken, but it has to stand."""
-    return Parent(f"gate {gate.name}", gate.name, by_variable=False)
+    return Parent(f"gate {gate.name}", gate.name, by_variable=False, judges=True)

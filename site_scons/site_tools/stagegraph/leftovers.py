@@ -7,6 +7,7 @@ nobody holds is that of a killed run, whatever places for temporary files the tw
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 
@@ -32,7 +33,7 @@ def dead_in(store: str) -> dict[str, list[str]]:
         for name in runs.names(_entries(store)):
             path = os.path.join(_entries(store), name)
             if not runs.is_locked(path):
-                with open(path, "rb") as file:
+                with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:  # its run may end at this moment
                     found[name] = os.fsdecode(file.read()).split("\0")
     return found
 
@@ -51,7 +52,8 @@ def sweep(engine: Engine) -> list[str]:
             problems.append(problem.message)
         else:
             for run_id in dead:
-                os.unlink(os.path.join(_entries(engine.store()), run_id))
+                with contextlib.suppress(FileNotFoundError):  # another run sweeps the same
+                    os.unlink(os.path.join(_entries(engine.store()), run_id))
     return problems + runs.remove_dead(path for directories in dead.values() for path in directories)
 
 

@@ -91,11 +91,13 @@ class Parent:
     """An edge of the graph: ``node`` provides the image that the Dockerfile calls ``ref``.
 
     ``by_variable`` says how the engine is told: as ``--build-arg ref=<id>``, else as the named context ``ref``.
+    ``judges`` marks the edge to a gate: it has to stand, and nothing of its image is taken.
     """
 
     ref: str
     node: str
     by_variable: bool
+    judges: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,11 @@ class ImageConfig:
     diff_ids: tuple[str, ...]
     config: Mapping[str, object]
     size: int = 0
+
+    @property
+    def platform(self) -> str:
+        """What the image says it is for, ``linux/arm64``."""
+        return f"{self.os}/{self.architecture}"
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,9 @@ class Planner:
         found = []
         for parent in self.graph.nodes[name].parents:
             record = self.decisions[parent.node].record
-            if store is not None and record is not None and not store.has(record.image_id):
+            if parent.judges or store is None or record is None:
+                continue
+            if not store.has(record.image_id):
                 found.append(parent.node)
         return found
 
@@ -291,8 +293,7 @@ class Planner:
         wanted = {LABEL_NODE: decision.node.name, LABEL_SIGNATURE: decision.signature}
         if not isinstance(labels, Mapping) or any(labels.get(key) != value for key, value in wanted.items()):
             return None
-        platform = f"{image.os}/{image.architecture}"
-        return image if platform == decision.node.platform else None
+        return image if image.platform == decision.node.platform else None
 
     def _parent_name(self, node: Node) -> Callable[[str], str]:
         names = {parent.ref: parent.node for parent in node.parents}
@@ -307,7 +308,7 @@ class Planner:
         wanted = {name: "it was asked for" for name in requested if self.graph.nodes[name].kind not in OUTPUT_KINDS}
         for node in closure:
             if self.decisions[node.name].state == BUILD:
-                wanted |= {parent.node: f"{node.name} needs it" for parent in node.parents}
+                wanted |= {parent.node: f"{node.name} needs it" for parent in node.parents if not parent.judges}
         wanted = {n: why for n, why in wanted.items() if self.decisions[n].state in (UP_TO_DATE, CONDITIONAL)}
         store = self.world.store() if wanted else None
         found = {}

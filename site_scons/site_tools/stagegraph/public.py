@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from . import settings, versions
+from . import settings, versions, world
 from .command import carry_out
 from .errors import UserError, from_missing_module, from_os_error
 from .graph import KNOWN_ARCHES, root_node
@@ -54,11 +54,14 @@ def setup(
     try:
         settings.refuse_unsupported()
         root = env.Dir("#").get_abspath()
-        chosen = settings.setting("PROFILE", profile)
+        chosen = settings.setting("PROFILE") or profile
+        files = [versions_file, os.path.join(profiles, f"{chosen}.env") if profiles else ""]
+        read = world.contents(root, filter(None, files))  # before they are parsed: an edit in between is seen at the end
         values = _values(root, versions_file, profiles, chosen, variables)
         values.require_providers(providers, providers_of or {})
         _place_contexts(env)
         project = Project(env, values, dockerfiles, chosen or "default")
+        project.space.declared_by = read
         env["STAGEGRAPH"] = project
         env["ARCHES"] = _arches(values)
         env["LANE"] = settings.lane(lanes)

@@ -121,7 +121,9 @@ def write_atomically(path: str, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as problem:
+        if isinstance(problem, OSError) and problem.filename is None:
+            problem.filename = path  # write() and fsync() name no file, and the user has to know which disk is full
         if os.path.exists(temporary):
             os.unlink(temporary)
         raise

@@ -15,7 +15,7 @@ from typing import IO
 from . import artifact_tree, artifacts, oci, process
 from .engines.base import Engine
 from .errors import UserError
-from .model import BuildRequest, Node
+from .model import BuildRequest, ImageConfig, Node
 from .runs import Run
 
 #: The variable that makes builds reproducible, in seconds.
@@ -43,7 +43,8 @@ def make(
     The node's options tell the kind: ``layout`` (digest of the entry of an OCI layout at ``node.location``), ``image``
     (``name@sha256:…``), for artifacts also ``tree`` (digest of the directory tree there) and ``stored`` (content id of the
     image of that name), else ``suite``, ``variant`` and ``include`` of mmdebstrap. ``timestamp`` is SOURCE_DATE_EPOCH in
-    seconds. Raises ``UserError``: root-failed, root-emulation, artifact-arch, inputs-changed, layout-…, engine-….
+    seconds. Raises ``UserError``: root-failed, root-emulation, parent-platform, artifact-arch, inputs-changed, layout-…,
+    engine-….
     """
     work = os.path.join(run.scratch, f"root-{os.urandom(4).hex()}")
     os.mkdir(work, 0o700)
@@ -58,8 +59,8 @@ def make(
             return _labelled(engine, engine.load(layout), node, labels, timestamp, work, log)
         if "image" in options:
             given = engine.pull(options["image"], node.platform)
-            if is_artifact(node):
-                artifacts.check_image(engine.inspect(given), node, options["image"])
+            check = artifacts.check_image if is_artifact(node) else check_platform
+            check(engine.inspect(given), node, options["image"])
             return _labelled(engine, given, node, labels, timestamp, work, log)
         if "stored" in options:
             return _labelled(engine, artifacts.stored_image(engine, node), node, labels, timestamp, work, log)
@@ -136,6 +137,19 @@ def mmdebstrap_argv(options: Mapping[str, str], arch: str, tar: str) -> list[str
         *([f"--include={options['include']}"] if options.get("include") else []),
         *("--skip=output/dev", f"--setup-hook={hook}", f"--customize-hook={hook}", options["suite"], tar),
     ]
+
+
+def check_platform(image: ImageConfig, node: Node, shown: str) -> None:
+    """Refuse a pulled image for another platform than that of the node; ``UserError`` parent-platform.
+
+    Engines pull what a digest names and only warn when it is for another platform than the one they were told.
+    """
+    if image.platform != node.platform:
+        raise UserError(
+            "parent-platform",
+            f"{node.name} is built for {node.platform}, but '{shown}' is an image for {image.platform}",
+            hint=f"give the digest of the image for {node.platform}; a step that needs another one has a platform of its own",
+        )
 
 
 def is_artifact(node: Node) -> bool:

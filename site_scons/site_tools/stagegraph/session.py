@@ -114,7 +114,8 @@ class Session:
         if self._worker is None:
             return
         nodes = self.planner.graph.closure(self.requested)
-        edited = self._space.edited({node.dockerfile for node in nodes if node.dockerfile})
+        edited = self._space.edited_values()
+        edited += self._space.edited({node.dockerfile for node in nodes if node.dockerfile})
         if edited:
             raise UserError(
                 "stale-after-run", f"{edited[0]} was edited during the run", hint="run the same command again"
@@ -144,7 +145,6 @@ class Session:
             if self._store_lock is not None:
                 self._store_lock.release()
             self._tree_lock.release()
-
 
     def _close_run(self, run: runs.Run) -> None:
         try:

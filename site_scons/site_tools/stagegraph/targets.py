@@ -57,7 +57,7 @@ class Targets:
         """
         found: list[str] = []
         other: list[str] = []
-        for word in (str(word) for word in (COMMAND_LINE_TARGETS or BUILD_TARGETS)):
+        for word in (str(word) for word in (COMMAND_LINE_TARGETS or BUILD_TARGETS or ["."])):
             names = self.named(word)
             if not names:
                 other.append(word)

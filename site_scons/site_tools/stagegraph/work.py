@@ -206,12 +206,16 @@ class Worker:
             remove_tree(context)
 
     def _fetch(self, engine: Engine, node: Node) -> None:
-        """Pull the external images that a step names by digest and that the store does not hold: builds pull nothing."""
+        """Pull the external images that a step names by digest and that the store does not hold: builds pull nothing.
+
+        An engine takes what bears the name, for whatever platform it is; so an index is good for one platform only.
+        """
         store = self.space.store()
         assert store is not None
         for reference in node.images:
             if not store.named(reference):
                 store.add(engine.pull(reference, node.platform), [reference])
+            root.check_platform(store.inspect(store.named(reference)), node, reference)
 
     def _request(self, decision: Decision, context: str, iidfile: str) -> BuildRequest:
         node = decision.node
@@ -241,11 +245,10 @@ class Worker:
         store = self.space.store()
         assert store is not None
         image = store.inspect(self._image_of(base.node))
-        found = f"{image.os}/{image.architecture}"
-        if found != node.platform:
+        if image.platform != node.platform:
             raise UserError(
                 "parent-platform",
-                f"{node.name} is built for {node.platform}, but its parent {base.node} is an image for {found}",
+                f"{node.name} is built for {node.platform}, but its parent {base.node} is an image for {image.platform}",
                 hint="declare both stages on the same platform",
             )
 
@@ -263,10 +266,10 @@ class Worker:
                 f"the engine returned for {node.name} image {image_id[7:19]} with signature {found}",
                 hint="the engine may have answered from its cache; report it with the log",
             )
-        if f"{image.os}/{image.architecture}" != node.platform:
+        if image.platform != node.platform:
             raise UserError(
                 "image-unexpected",
-                f"the engine built {node.name} for {image.os}/{image.architecture} instead of {node.platform}",
+                f"the engine built {node.name} for {image.platform} instead of {node.platform}",
                 hint="report it with the log",
             )
         return image
