@@ -9,11 +9,11 @@ MACHINES = {"amd64": 62, "arm64": 183, "riscv64": 243}
 
 
 def elf_header(
-    machine: int = 62, *, bits: int = 2, order: int = 1, kind: int = 2, at: int = 0, count: int = 0
+    machine: int = 62, *, bits: int = 2, order: int = 1, at: int = 0, count: int = 0
 ) -> bytes:
     """An ELF header with ``count`` program headers at ``at`` and no sections: a whole file where there are none.
 
-    bits and order: ``EI_CLASS`` and ``EI_DATA``; kind: ``e_type``, 2 a program, 3 a shared object
+    bits and order: ``EI_CLASS`` and ``EI_DATA``. The type is 3, a shared object or a program that may lie anywhere.
     """
     ident = b"\x7fELF" + bytes([bits, order, 1])
-    return struct.pack("<16sHHIQQQIHHHHHH", ident, kind, machine, 1, 0, at, 0, 0, 64, 56, count, 0, 0, 0)
+    return struct.pack("<16sHHIQQQIHHHHHH", ident, 3, machine, 1, 0, at, 0, 0, 64, 56, count, 0, 0, 0)

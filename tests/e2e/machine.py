@@ -15,9 +15,8 @@ import pytest
 
 from stagegraph.engines.base import EngineOptions
 
-#: Debian's name of an architecture → the kernel's, and the machine number in an ELF header.
+#: Debian's name of an architecture → the kernel's.
 CPUS = {"amd64": "x86_64", "arm64": "aarch64", "riscv64": "riscv64"}
-MACHINES = {"amd64": 62, "arm64": 183, "riscv64": 243}
 
 #: In a way that a machine allows too which has cgroups of both versions and no right to raise limits.
 PODMAN_RUN = (

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from elf_header import MACHINES
 from fake_engine import filesystem as fs
 from fake_engine import write_layout
 from stagegraph.model import LABEL_NODE
@@ -60,12 +61,10 @@ FILES = {
 PACKAGED = {"bootstrap-arm64", "package-arm64:source", "package-arm64"}
 TAKEN = "artifact-arm64"
 
-ELF = {"amd64": 62, "arm64": 183, "riscv64": 243}
-
 
 def program(arch: str) -> bytes:
     """The head of an ELF file."""
-    return b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00" + ELF[arch].to_bytes(2, "little")
+    return b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00" + MACHINES[arch].to_bytes(2, "little")
 
 
 def write_tree(root: Path, arch: str = "amd64", text: str = "payload") -> None:
