@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .project import EVERYTHING, GRAPH, Project
+from .project import EVERYTHING, EXPORTS, GRAPH, Project
 from .runner import run_scons
 
 # Mistakes --------------------------------------------------------------------------------------------------------
@@ -385,3 +385,6 @@ def test_a_project_without_a_default_builds_all(place: Path) -> None:
     project = Project(place / "p", place / "s", graph=GRAPH.replace("env.Default(", "("))
     assert project.builds() == EVERYTHING
     project.is_quiet()
+    project.good("-c")
+    assert not (project.path / "out/linux-sdk/arm64/rootfs").exists()
+    assert project.builds() == EXPORTS

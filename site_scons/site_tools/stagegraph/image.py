@@ -11,7 +11,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from .model import ImageConfig
+from .errors import UserError
+from .model import ImageConfig, Node
 
 #: The keys of the OCI image config that a child inherits (OCI image specification, "config").
 INHERITED = (
@@ -60,3 +61,20 @@ def _inherited(config: Mapping[str, object]) -> dict[str, object]:
         if value:
             inherited[key] = value
     return inherited
+
+
+def check_platform(image: ImageConfig, node: Node, shown: str, hint: str) -> None:
+    """Refuse an image for another platform than that of the node made of it; ``UserError`` parent-platform.
+
+    Engines pull what a digest names and only warn when it is for another platform than the one they were told, and mark a
+    child with the platform they are told, whatever its parent is (measured with buildah 1.28).
+    """
+    if image.platform != node.platform:
+        said = f"{node.name} is built for {node.platform}, but {shown} is an image for {image.platform}"
+        raise UserError("parent-platform", said, hint=hint)
+
+
+def check_pulled(image: ImageConfig, node: Node, reference: str) -> None:
+    """The same for an image that was asked for by its digest."""
+    hint = f"give the digest of the image for {node.platform}; a step that needs another one has a platform of its own"
+    check_platform(image, node, f"'{reference}'", hint)

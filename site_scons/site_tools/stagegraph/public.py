@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from . import settings, versions, world
+from . import settings, versions
 from .command import carry_out
 from .errors import UserError, from_missing_module, from_os_error
 from .graph import KNOWN_ARCHES, root_node
@@ -55,13 +55,11 @@ def setup(
         settings.refuse_unsupported()
         root = env.Dir("#").get_abspath()
         chosen = settings.setting("PROFILE") or profile
-        files = [versions_file, os.path.join(profiles, f"{chosen}.env") if profiles else ""]
-        read = world.contents(root, filter(None, files))  # before they are parsed: an edit in between is seen at the end
-        values = _values(root, versions_file, profiles, chosen, variables)
+        values, files = _values(root, versions_file, profiles, chosen, variables)
         values.require_providers(providers, providers_of or {})
         _place_contexts(env)
         project = Project(env, values, dockerfiles, chosen or "default")
-        project.space.declared_by = read
+        project.space.declared_by = files
         env["STAGEGRAPH"] = project
         env["ARCHES"] = _arches(values)
         env["LANE"] = settings.lane(lanes)
@@ -82,20 +80,30 @@ def _place_contexts(env: Any) -> None:
         runs.set_scratch_root(os.path.normpath(os.path.join(start_directory(env), given)))
 
 
-def _values(root: str, file: str, profiles: str, profile: str, variables: Iterable[str]) -> versions.Values:
-    entries = versions.read(os.path.join(root, file), file) if file else {}
+def _values(
+    root: str, file: str, profiles: str, profile: str, variables: Iterable[str]
+) -> tuple[versions.Values, dict[str, bytes]]:
+    """The values, and the bytes of the files that they come from."""
+    files: dict[str, bytes] = {}
+
+    def read(name: str) -> dict[str, versions.Entry]:
+        files[name] = versions.load(os.path.join(root, name), name)
+        return versions.parse(files[name], name)
+
+    entries = read(file) if file else {}
     laid_over = {}
     path = os.path.join(profiles, f"{profile}.env")
     if profiles:
         names = sorted(n.removesuffix(".env") for n in os.listdir(os.path.join(root, profiles)) if n.endswith(".env"))
         if profile not in names:
             raise UserError("profile-unknown", f"unknown profile {profile!r}", hint=settings.suggestion(profile, names))
-        laid_over = versions.read(os.path.join(root, path), path)
+        laid_over = read(path)
     known = {*settings.SETTINGS, *variables}
     given = {name: value for name, value in settings.arguments().items() if name not in known}
     # A setting that is also a key of the file (CROSS_TARGETS) may come from the environment, unlike a version.
     given |= {name: settings.setting(name) for name in settings.SETTINGS if name in entries and settings.setting(name)}
-    return versions.Values(entries, laid_over, given, path=file or "versions.env", profile_path=path if profiles else "")
+    values = versions.Values(entries, laid_over, given, path=file or "versions.env", profile_path=path if profiles else "")
+    return values, files
 
 
 def _arches(values: versions.Values) -> list[str]:

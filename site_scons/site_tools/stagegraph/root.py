@@ -15,7 +15,8 @@ from typing import IO
 from . import artifact_tree, artifacts, oci, process
 from .engines.base import Engine
 from .errors import UserError
-from .model import BuildRequest, ImageConfig, Node
+from .image import check_pulled
+from .model import BuildRequest, Node
 from .runs import Run
 
 #: The variable that makes builds reproducible, in seconds.
@@ -59,7 +60,7 @@ def make(
             return _labelled(engine, engine.load(layout), node, labels, timestamp, work, log)
         if "image" in options:
             given = engine.pull(options["image"], node.platform)
-            check = artifacts.check_image if is_artifact(node) else check_platform
+            check = artifacts.check_image if is_artifact(node) else check_pulled
             check(engine.inspect(given), node, options["image"])
             return _labelled(engine, given, node, labels, timestamp, work, log)
         if "stored" in options:
@@ -137,19 +138,6 @@ def mmdebstrap_argv(options: Mapping[str, str], arch: str, tar: str) -> list[str
         *([f"--include={options['include']}"] if options.get("include") else []),
         *("--skip=output/dev", f"--setup-hook={hook}", f"--customize-hook={hook}", options["suite"], tar),
     ]
-
-
-def check_platform(image: ImageConfig, node: Node, shown: str) -> None:
-    """Refuse a pulled image for another platform than that of the node; ``UserError`` parent-platform.
-
-    Engines pull what a digest names and only warn when it is for another platform than the one they were told.
-    """
-    if image.platform != node.platform:
-        raise UserError(
-            "parent-platform",
-            f"{node.name} is built for {node.platform}, but '{shown}' is an image for {image.platform}",
-            hint=f"give the digest of the image for {node.platform}; a step that needs another one has a platform of its own",
-        )
 
 
 def is_artifact(node: Node) -> bool:

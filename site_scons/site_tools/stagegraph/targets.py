@@ -57,7 +57,7 @@ class Targets:
         """
         found: list[str] = []
         other: list[str] = []
-        for word in (str(word) for word in (COMMAND_LINE_TARGETS or BUILD_TARGETS or ["."])):
+        for word in _words():
             names = self.named(word)
             if not names:
                 other.append(word)
@@ -67,8 +67,7 @@ class Targets:
 
     def directly_requested(self) -> list[str]:
         """The graph nodes that the command line names themselves, without those a target of somebody else's needs."""
-        words = (str(word) for word in (COMMAND_LINE_TARGETS or BUILD_TARGETS))
-        return [name for word in words for name in self.named(word)]
+        return [name for word in _words() for name in self.named(word)]
 
     def check(self, words: Iterable[str]) -> None:
         """Refuse a target that neither this tool nor SCons knows; ``UserError`` with a suggestion."""
@@ -123,6 +122,11 @@ class Targets:
                 held = getattr(entry, "entries", None) or {}
                 pending += [child for name, child in held.items() if name not in (".", "..")]
         return found
+
+
+def _words() -> list[str]:
+    """The targets of this command; without any, and without defaults, that is all, as SCons has it."""
+    return [str(word) for word in (COMMAND_LINE_TARGETS or BUILD_TARGETS or ["."])]
 
 
 def start_directory(env: Any) -> str:

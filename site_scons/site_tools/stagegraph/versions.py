@@ -63,13 +63,22 @@ def read(path: str, shown: str = "") -> dict[str, Entry]:
     Raises UserError: versions-missing, and versions-syntax at the first line that leaves any doubt.
     """
     shown = shown or path
+    return parse(load(path, shown), shown)
+
+
+def load(path: str, shown: str) -> bytes:
+    """The bytes of a versions file or profile. Raises UserError versions-missing."""
     try:
         with open(path, "rb") as file:
-            data = file.read()
+            return file.read()
     except OSError as error:
         message = f"cannot read {shown}: {error.strerror}"
         hint = "check the name and the rights of the file"
         raise UserError("versions-missing", message, hint=hint, file=shown) from None
+
+
+def parse(data: bytes, shown: str) -> dict[str, Entry]:
+    """As ``read``, of bytes that were loaded. Raises UserError versions-syntax."""
     return _Lines(shown, data).read()
 
 

@@ -18,6 +18,7 @@ from . import deliver, disk, gc, records, root, transport
 from .engines.base import Engine
 from .errors import UserError
 from .graph import base_of
+from .image import check_platform, check_pulled
 from .model import LABEL_NODE, LABEL_SIGNATURE, OUTPUT_KINDS, BuildRequest, ImageConfig, Node
 from .plan import ADOPT, BUILD, RELABEL, UP_TO_DATE, Decision, Planner, tag_of
 from .records import Record
@@ -215,7 +216,7 @@ class Worker:
         for reference in node.images:
             if not store.named(reference):
                 store.add(engine.pull(reference, node.platform), [reference])
-            root.check_platform(store.inspect(store.named(reference)), node, reference)
+            check_pulled(store.inspect(store.named(reference)), node, reference)
 
     def _request(self, decision: Decision, context: str, iidfile: str) -> BuildRequest:
         node = decision.node
@@ -244,13 +245,8 @@ class Worker:
             return
         store = self.space.store()
         assert store is not None
-        image = store.inspect(self._image_of(base.node))
-        if image.platform != node.platform:
-            raise UserError(
-                "parent-platform",
-                f"{node.name} is built for {node.platform}, but its parent {base.node} is an image for {image.platform}",
-                hint="declare both stages on the same platform",
-            )
+        found = store.inspect(self._image_of(base.node))
+        check_platform(found, node, f"its parent {base.node}", "declare both stages on the same platform")
 
     def _verified(self, decision: Decision, image_id: str) -> ImageConfig:
         """The new image's config, when it is what was asked for."""

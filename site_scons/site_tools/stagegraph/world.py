@@ -91,8 +91,8 @@ class Workspace:
         self._view: StoreView | None = None
         self._asked = False
         self._ignores: dict[str, ignore.Ignore] = {}
-        #: The files that the values of this run come from, as they were when it began (see ``contents``).
-        self.declared_by: Mapping[str, bytes | None] = {}
+        #: The files that the values of this run come from, as they were read.
+        self.declared_by: Mapping[str, bytes] = {}
         #: What the engine reads by itself, as this run read it; None for a file that was not there.
         self._kept: dict[str, bytes | None] = {}
         self._lock = threading.Lock()
@@ -182,7 +182,7 @@ class Workspace:
     def read_beside(self, dockerfile: str) -> None:
         """Keep what the engine reads by itself during a build, as it is now; call before the Dockerfile is parsed."""
         for path in _read_by_engine(dockerfile):
-            self._kept[path] = _bytes(self.path(path))
+            self._kept[path] = self._bytes(path)
 
     def check_read(self, dockerfile: str) -> None:
         """Load the ignore file. Raises ``UserError`` when it or the Dockerfile was edited since ``read_beside``."""
@@ -196,11 +196,11 @@ class Workspace:
     def edited(self, dockerfiles: Iterable[str]) -> list[str]:
         """The Dockerfiles among these, and their ignore files, that are not what this run goes by."""
         paths = [path for dockerfile in dockerfiles for path in _read_by_engine(dockerfile)]
-        return [path for path in paths if _bytes(self.path(path)) != self._kept[path]]
+        return [path for path in paths if self._bytes(path) != self._kept[path]]
 
     def edited_values(self) -> list[str]:
         """The files of versions that are not what this run goes by."""
-        return [path for path, data in self.declared_by.items() if _bytes(self.path(path)) != data]
+        return [path for path, data in self.declared_by.items() if self._bytes(path) != data]
 
     def write_context(self, node: Node, files: Mapping[str, str], directory: str) -> None:
         """Copy what a step reads into a new directory: the files in the states that were signed, the Dockerfile as it
@@ -216,18 +216,12 @@ class Workspace:
             self._asked = False
             self._view = None
 
-
-def contents(root: str, files: Iterable[str]) -> dict[str, bytes | None]:
-    """Path → bytes of files below ``root``; None for one that cannot be read, which whoever parses it tells of."""
-    return {path: _bytes(os.path.join(root, path)) for path in files}
-
-
-def _bytes(path: str) -> bytes | None:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError:
-        return None
+    def _bytes(self, path: str) -> bytes | None:
+        try:
+            with open(self.path(path), "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
 
 
 def _read_by_engine(dockerfile: str) -> tuple[str, ...]:
