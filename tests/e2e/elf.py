@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from .machine import MACHINES
+from elf_header import MACHINES
 
 _BASE = 0x400000
 _HEADERS = 64 + 56

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from elf_header import MACHINES
+
 from .checkout import profile
 from .conftest import ARCHES, Sdk
-from .machine import CPUS, MACHINES, elf_machine, triplet
+from .machine import CPUS, elf_machine, triplet
 
 
 def test_only_what_the_target_stands_on_was_built(sdk: Sdk) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from elf_header import MACHINES
+
 from .checkout import PLACE, profile
 from .conftest import Sdk
-from .machine import MACHINES, Tree, elf_machine, host_mirror, triplet
+from .machine import Tree, elf_machine, host_mirror, triplet
 from .test_use_sdk import CXX, C
 
 GCC = f"opt/gcc-{profile()['GCC_VERSION']}"

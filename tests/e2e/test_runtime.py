@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from elf_header import MACHINES
 from stagegraph.engines.base import EngineOptions
 from stagegraph.engines.podman import Podman
 
 from .checkout import TOP, Checkout, Result, profile
 from .conftest import ARCHES, Sdk
-from .machine import MACHINES, PODMAN_RUN, elf_machine, remove_store, require_engine, triplet
+from .machine import PODMAN_RUN, elf_machine, remove_store, require_engine, triplet
 
 #: The largest that a runtime image may be, in bytes: what the chain does not use must not creep in.
 MAX_BYTES = 28 * 10**8

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from elf_header import MACHINES
+
 from .checkout import TOP, profile
 from .conftest import ARCHES
-from .machine import CPUS, MACHINES, Tree, elf_machine, host_mirror, triplet
+from .machine import CPUS, Tree, elf_machine, host_mirror, triplet
 
 SERIES = profile()["PYTHON_VERSION"].rpartition(".")[0]
 

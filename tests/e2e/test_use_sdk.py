@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from elf_header import MACHINES
+
 from .checkout import profile
 from .conftest import ARCHES, Sdk
-from .machine import CPUS, MACHINES, Tree, elf_machine, triplet
+from .machine import CPUS, Tree, elf_machine, triplet
 
 C = r"""
 #include <stdio.h>
